@@ -1,0 +1,33 @@
+namespace Penstock.Buffers;
+
+/// <summary>
+/// Memory that packet fragments point into: a slab of the pool, or pages of the application (zero-copy). Counted by
+/// reference; when the last reference goes, <see cref="OnUnreferenced"/> gives the memory back to whoever it belongs to.
+/// </summary>
+internal abstract class PayloadOwner
+{
+    private int _references;
+
+    /// <summary>References held now; for audits only, it may change at any moment.</summary>
+    public int References => Volatile.Read(ref _references);
+
+    /// <summary>Takes the first reference of an owner that nobody else can see yet.</summary>
+    public void StartReferences() => Volatile.Write(ref _references, 1);
+
+    public void AddReference() => Interlocked.Increment(ref _references);
+
+    public void Release()
+    {
+        int left = Interlocked.Decrement(ref _references);
+        if (left == 0)
+        {
+            OnUnreferenced();
+        }
+        else if (left < 0)
+        {
+            throw new InvalidOperationException("A payload reference was released twice; this is a defect in Penstock.");
+        }
+    }
+
+    protected abstract void OnUnreferenced();
+}

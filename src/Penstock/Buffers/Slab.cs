@@ -1,0 +1,29 @@
+namespace Penstock.Buffers;
+
+/// <summary>
+/// One block of pinned memory of a fixed size class, rented from a <see cref="PacketPool"/>. It never moves, so
+/// fragments hold plain addresses into it; the array keeps it alive.
+/// </summary>
+internal sealed unsafe class Slab : PayloadOwner
+{
+    private readonly PacketPool _pool;
+
+    internal Slab(PacketPool pool, int sizeClass, int size)
+    {
+        _pool = pool;
+        SizeClass = sizeClass;
+        Array = GC.AllocateUninitializedArray<byte>(size, pinned: true);
+        Address = (byte*)System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(Array, 0);
+    }
+
+    public readonly byte[] Array;
+    public readonly byte* Address;
+    public readonly int SizeClass;
+
+    /// <summary>Next slab in the pool's free list; meaningless while rented.</summary>
+    internal Slab? NextFree;
+
+    public int Size => Array.Length;
+
+    protected override void OnUnreferenced() => _pool.Return(this);
+}

@@ -1,0 +1,165 @@
+using Penstock.Buffers;
+using Penstock.Links;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Ip;
+
+/// <summary>
+/// IP input and output. Input believes nothing: every length is checked, what is malformed is counted by reason and dropped. Output puts the IP
+/// header in front and hands the packet to the interface of the route.
+/// </summary>
+internal sealed class IpLayer
+{
+    private readonly NetworkStack _stack;
+    private readonly Dictionary<IpAddress, StackInterface> _none = [];
+    private Dictionary<IpAddress, StackInterface> _local;
+    private ITransport? _tcp;
+    private int _identification;
+
+    public IpLayer(NetworkStack stack)
+    {
+        _stack = stack;
+        _local = _none;
+        _identification = (int)stack.Random.NextUInt32();
+        Icmp = new IcmpLayer(stack, this);
+    }
+
+    public RouteTable Routes { get; } = new();
+
+    public PathMtuCache PathMtus { get; } = new();
+
+    public IcmpLayer Icmp { get; }
+
+    public ITransport? Tcp => _tcp;
+
+    public void Register(ITransport tcp) => _tcp = tcp;
+
+    /// <summary>Adds addresses to the set of what is for us. Interfaces are added rarely; readers see a new table or the old one.</summary>
+    public void AddLocal(IpAddress address, StackInterface on)
+    {
+        var next = new Dictionary<IpAddress, StackInterface>(_local) { [address] = on };
+        Volatile.Write(ref _local, next);
+    }
+
+    public void RemoveLocal(StackInterface gone)
+    {
+        var next = new Dictionary<IpAddress, StackInterface>();
+        foreach ((IpAddress address, StackInterface on) in _local)
+        {
+            if (on != gone)
+            {
+                next[address] = on;
+            }
+        }
+
+        Volatile.Write(ref _local, next);
+    }
+
+    public bool IsLocal(IpAddress address) => Volatile.Read(ref _local).ContainsKey(address) || address.IsLoopback;
+
+    /// <summary>Takes over a packet that came in by <paramref name="ingress"/>.</summary>
+    public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
+    {
+        _stack.Counters.Add(StackCounter.IpInReceives);
+        Span<byte> bytes = packet.FirstSpan;
+        bool trusted = packet.Checksum == ChecksumState.Verified;
+        if (!IPv4Header.TryParse(bytes, packet.Length, out IPv4Header header, out MalformedReason reason, verifyChecksum: !trusted))
+        {
+            _stack.Counters.Add(StackCounter.IpInHeaderErrors);
+            _stack.Counters.AddMalformed(reason);
+            packet.Free();
+            return;
+        }
+
+        // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
+        if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
+        {
+            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            packet.Free();
+            return;
+        }
+
+        bool local = Volatile.Read(ref _local).ContainsKey(header.Destination)
+            || (header.Destination.IsLoopback && ingress.Link is LoopbackLink);
+        if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast))
+        {
+            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            packet.Free();
+            return;
+        }
+
+        if (header.IsFragment)
+        {
+            _stack.Counters.Add(StackCounter.IpInFragmentsDropped);
+            packet.Free();
+            return;
+        }
+
+        // Links may pad short packets (RFC 1122 3.2.1.1): what is behind the total length is not ours.
+        if (packet.Length > header.TotalLength)
+        {
+            packet.TrimTo(header.TotalLength);
+        }
+
+        packet.Source = header.Source;
+        packet.Destination = header.Destination;
+        packet.Tos = header.TypeOfService;
+        packet.Ttl = header.TimeToLive;
+        switch (header.Protocol)
+        {
+            case IpProtocol.Tcp:
+                _stack.Counters.Add(StackCounter.IpInDelivers);
+                packet.TrimFront(header.HeaderLength);
+                _tcp!.Input(packet, ingress, worker);
+                break;
+            case IpProtocol.Icmp:
+                _stack.Counters.Add(StackCounter.IpInDelivers);
+                Icmp.Input(packet, header, worker);
+                packet.Free();
+                break;
+            case IpProtocol.Udp:
+                // No UDP sockets yet, so every port is unreachable (RFC 1122 4.1.3.1).
+                Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Port, 0, worker);
+                packet.Free();
+                break;
+            default:
+                _stack.Counters.Add(StackCounter.IpInUnknownProtocols);
+                Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Protocol, 0, worker);
+                packet.Free();
+                break;
+        }
+    }
+
+    /// <summary>
+    /// Sends a packet whose head begins with the transport header. True: it was taken over, sent or lost. False: the link is full, the
+    /// caller keeps the packet, its IP header removed again.
+    /// </summary>
+    public bool Output(PacketBuffer packet, StackInterface egress, IpAddress source, IpAddress destination, byte protocol, byte ttl, byte tos, bool dontFragment)
+    {
+        _stack.Counters.Add(StackCounter.IpOutRequests);
+        var header = new IPv4Header
+        {
+            Source = source,
+            Destination = destination,
+            Protocol = protocol,
+            TimeToLive = ttl,
+            TypeOfService = tos,
+            TotalLength = (ushort)(packet.TotalLength + IPv4Header.MinLength),
+            FragmentField = dontFragment ? IPv4Header.DontFragmentBit : (ushort)0,
+
+            // RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves.
+            Identification = (ushort)Interlocked.Add(ref _identification, Math.Max(1, packet.SegmentCount)),
+        };
+        header.Write(packet.PushHead(IPv4Header.MinLength));
+        packet.ChecksumStart = IPv4Header.MinLength;
+        if (egress.Transmit(packet))
+        {
+            return true;
+        }
+
+        packet.PopHead(IPv4Header.MinLength);
+        _stack.Counters.Add(StackCounter.IpOutDiscards);
+        return false;
+    }
+}

@@ -1,0 +1,96 @@
+using Penstock.Buffers;
+using Penstock.Links;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Ip;
+
+/// <summary>One link as the stack sees it: its addresses, its workers and its counters. Outgoing packets leave by <see cref="Transmit"/>.</summary>
+internal sealed class StackInterface : ILinkClient, IReceiver
+{
+    private readonly NetworkStack _stack;
+    private readonly Worker[] _workers;
+    private long _packetsIn, _packetsOut, _bytesIn, _bytesOut;
+    private int _failed;
+
+    internal StackInterface(NetworkStack stack, Link link, int index, Worker[] workers, (IpAddress Address, IpPrefix Network)[] addresses)
+    {
+        _stack = stack;
+        Link = link;
+        Index = index;
+        _workers = workers;
+        Addresses = addresses;
+    }
+
+    public Link Link { get; }
+
+    public int Index { get; }
+
+    /// <summary>The stack's addresses on this link.</summary>
+    public (IpAddress Address, IpPrefix Network)[] Addresses { get; }
+
+    public PacketPool Pool => _stack.Pool;
+
+    public int Mtu => Link.Mtu;
+
+    public bool HasFailed => Volatile.Read(ref _failed) != 0;
+
+    public long PacketsIn => Interlocked.Read(ref _packetsIn);
+
+    public long PacketsOut => Interlocked.Read(ref _packetsOut);
+
+    public long BytesIn => Interlocked.Read(ref _bytesIn);
+
+    public long BytesOut => Interlocked.Read(ref _bytesOut);
+
+    public ReadOnlySpan<Worker> Workers => _workers;
+
+    public Worker WorkerOf(int queue) => _workers[queue < _workers.Length ? queue : 0];
+
+    public void Deliver(PacketBuffer packet, int queue)
+    {
+        packet.Ingress = this;
+        WorkerOf(queue).Post(packet);
+    }
+
+    public void Receive(PacketBuffer packet, Worker worker)
+    {
+        Interlocked.Increment(ref _packetsIn);
+        Interlocked.Add(ref _bytesIn, packet.Length);
+        _stack.Ip.Input(packet, this, worker);
+    }
+
+    /// <summary>Sends a packet with its IP header. False: the link is full and the caller keeps the packet.</summary>
+    public bool Transmit(PacketBuffer packet)
+    {
+        if (HasFailed)
+        {
+            // As on a device that is gone: the packet is lost, and timers find out.
+            _stack.Counters.Add(StackCounter.IpOutDiscards);
+            packet.Free();
+            return true;
+        }
+
+        int bytes = packet.TotalLength;
+        if (!LinkOutput.Transmit(Link, packet))
+        {
+            return false;
+        }
+
+        Interlocked.Increment(ref _packetsOut);
+        Interlocked.Add(ref _bytesOut, bytes);
+        return true;
+    }
+
+    public void OnSpace() => _stack.OnLinkSpace(this);
+
+    public void OnFailed(Exception reason)
+    {
+        if (Interlocked.Exchange(ref _failed, 1) == 0)
+        {
+            _stack.OnLinkFailed(this, reason);
+        }
+    }
+
+    public void OnReceiveDropped() => _stack.Counters.Add(StackCounter.LinkReceiveDropped);
+}

@@ -1,0 +1,113 @@
+namespace Penstock.Tcp;
+
+/// <summary>
+/// The settings that all TCP sockets of a stack share, with Linux's defaults. <see cref="Sysctl"/> reads and writes them by Linux's names; a field is read
+/// when it is needed, so a change acts on what happens next.
+/// </summary>
+internal sealed class TcpSettings
+{
+    /// <summary>net.ipv4.tcp_wmem: smallest, first and largest automatic send buffer, bytes.</summary>
+    public int SendBufferMin = 4096, SendBufferDefault = 16384, SendBufferMax = 4 * 1024 * 1024;
+
+    /// <summary>net.ipv4.tcp_rmem.</summary>
+    public int ReceiveBufferMin = 4096, ReceiveBufferDefault = 131072, ReceiveBufferMax = 6 * 1024 * 1024;
+
+    /// <summary>net.core.wmem_max and rmem_max: what an application may ask for, before doubling.</summary>
+    public int CoreSendMax = 4 * 1024 * 1024, CoreReceiveMax = 4 * 1024 * 1024;
+
+    /// <summary>net.core.somaxconn.</summary>
+    public int SoMaxConn = 4096;
+
+    /// <summary>net.ipv4.tcp_max_syn_backlog.</summary>
+    public int MaxSynBacklog = 1024;
+
+    /// <summary>net.ipv4.tcp_syncookies: 0 never, 1 when the SYN queue overflows, 2 always.</summary>
+    public int SynCookies = 1;
+
+    public bool AbortOnOverflow;
+    public bool Sack = true;
+    public bool Dsack = true;
+    public bool Timestamps = true;
+    public bool WindowScaling = true;
+    public bool ModerateReceiveBuffer = true;
+    public bool SlowStartAfterIdle = true;
+    public bool StandardUrgent;
+    public bool Rfc1337;
+
+    /// <summary>net.ipv4.tcp_congestion_control.</summary>
+    public string CongestionControl = "cubic";
+
+    public int SynRetries = 6;
+    public int SynAckRetries = 5;
+    public int Retries1 = 3;
+    public int Retries2 = 15;
+    public int OrphanRetries;
+
+    /// <summary>net.ipv4.tcp_early_retrans: 3 or 4 allow tail-loss probes, 0 switches them off.</summary>
+    public int EarlyRetrans = 3;
+
+    /// <summary>net.ipv4.tcp_reordering and tcp_max_reordering, segments.</summary>
+    public int Reordering = 3, MaxReordering = 300;
+
+    /// <summary>net.ipv4.tcp_recovery: bit 0 RACK, bit 1 static reordering window, bit 2 ignore the duplicate-ACK threshold.</summary>
+    public int Recovery = 1;
+
+    /// <summary>Seconds: net.ipv4.tcp_fin_timeout, tcp_keepalive_time, tcp_keepalive_intvl.</summary>
+    public int FinTimeout = 60, KeepAliveTime = 7200, KeepAliveInterval = 75;
+
+    public int KeepAliveProbes = 9;
+
+    /// <summary>net.ipv4.tcp_max_orphans, tcp_max_tw_buckets.</summary>
+    public int MaxOrphans = 65536, MaxTimeWaitBuckets = 65536;
+
+    /// <summary>net.ipv4.tcp_tw_reuse: 0 off, 1 everywhere, 2 on loopback.</summary>
+    public int TimeWaitReuse = 2;
+
+    /// <summary>net.ipv4.tcp_rto_min_us and tcp_rto_max_ms.</summary>
+    public int RtoMinMicroseconds = 200_000, RtoMaxMilliseconds = 120_000;
+
+    /// <summary>net.ipv4.tcp_delack_min/max in Linux's source: 40 and 200 ms.</summary>
+    public const int DelayedAckMinMilliseconds = 40, DelayedAckMaxMilliseconds = 200;
+
+    /// <summary>net.ipv4.tcp_challenge_ack_limit: challenge ACKs a second for the whole stack.</summary>
+    public int ChallengeAckLimit = 1000;
+
+    /// <summary>net.ipv4.tcp_invalid_ratelimit, milliseconds between ACKs for invalid segments of one connection.</summary>
+    public int InvalidRateLimitMilliseconds = 500;
+
+    /// <summary>net.ipv4.tcp_adv_win_scale: 1 makes half of the receive buffer window at first.</summary>
+    public int AdvertisedWindowScale = 1;
+
+    /// <summary>net.ipv4.tcp_notsent_lowat, bytes.</summary>
+    public uint NotSentLowWater = uint.MaxValue;
+
+    /// <summary>net.ipv4.ip_local_port_range.</summary>
+    public int LocalPortFirst = 32768, LocalPortLast = 60999;
+
+    /// <summary>net.ipv4.ip_default_ttl.</summary>
+    public byte TimeToLive = 64;
+
+    /// <summary>net.ipv4.tcp_min_tso_segs and tcp_tso_win_divisor.</summary>
+    public int MinTsoSegments = 2, TsoWindowDivisor = 3;
+
+    /// <summary>net.ipv4.tcp_limit_output_bytes: what one socket may have inside a device.</summary>
+    public int LimitOutputBytes = 4 * 1024 * 1024;
+
+    /// <summary>net.ipv4.tcp_base_mss and tcp_min_snd_mss.</summary>
+    public int MinSendMss = 48;
+
+    /// <summary>The flush policy of the send loop: new buffers between two looks at the backlog (0 never, 1 the original patch, 16 Linux today).</summary>
+    public int BacklogFlushBuffers = 16;
+
+    /// <summary>One ACK for a whole backlog drain (net.ipv4.tcp_backlog_ack_defer).</summary>
+    public bool BacklogAckDefer = true;
+
+    /// <summary>Merge packets in the backlog.</summary>
+    public bool BacklogCoalesce = true;
+
+    /// <summary>Run what timers and completions deferred at each flush, not only at release.</summary>
+    public bool BacklogReleaseCallback = true;
+
+    /// <summary>Payload bytes a queued buffer is filled to; 0 leaves it to the stack (up to 64 KiB), 1 means one segment.</summary>
+    public int SizeGoal;
+}

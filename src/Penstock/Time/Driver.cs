@@ -1,0 +1,33 @@
+namespace Penstock.Time;
+
+/// <summary>
+/// Who drives a stack's workers (the seam between the stack and time): supplies now, calls <see cref="Worker.Run"/> soon after
+/// <see cref="Wake"/> and when the worker's next deadline comes, and runs the application's continuations. There are drivers
+/// over a thread, a device that is waited on, a <see cref="TimeProvider"/>'s timer, and virtual time.
+/// </summary>
+internal abstract class Driver
+{
+    /// <summary>Monotonic time in nanoseconds; starts anywhere.</summary>
+    public abstract long NowNanos { get; }
+
+    /// <summary>
+    /// Work was posted to <paramref name="worker"/>, or its earliest deadline moved closer. Called from any thread, also from the worker's own;
+    /// must not run the worker before it returns.
+    /// </summary>
+    public abstract void Wake(Worker worker);
+
+    /// <summary>Begins to drive a worker.</summary>
+    public abstract void Start(Worker worker);
+
+    /// <summary>Stops driving; when it returns the worker does not run and will not run again.</summary>
+    public abstract void Stop(Worker worker);
+
+    /// <summary>Runs a continuation of the application, away from the stack's own call chain.</summary>
+    public virtual void Schedule(IThreadPoolWorkItem continuation) =>
+        ThreadPool.UnsafeQueueUserWorkItem(continuation, preferLocal: false);
+
+    /// <summary>Throws when the calling thread must not block because it is the one that makes time pass.</summary>
+    public virtual void AssertMayBlock(string asyncForm)
+    {
+    }
+}

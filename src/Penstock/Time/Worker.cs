@@ -1,0 +1,282 @@
+using Penstock.Buffers;
+
+namespace Penstock.Time;
+
+/// <summary>
+/// Where packets and timers are processed: a ready queue and the timers of one receive queue. Everything on it runs at top
+/// level, owning no socket (Linux's softirq). Any thread may post; whoever the driver appoints runs it, one at a time. Wake-ups of
+/// applications are collected and fired once per batch.
+/// </summary>
+internal sealed class Worker
+{
+    /// <summary>Packets taken from the ready queue between two looks at the timers (Linux: NAPI's weight).</summary>
+    private const int Batch = 64;
+
+    private readonly Driver _driver;
+    private SpinGate _gate;
+    private PacketBuffer? _readyHead;
+    private PacketBuffer? _readyTail;
+    private PacketBuffer? _current;
+    private WorkItem? _itemHead;
+    private WorkItem? _itemTail;
+    private IWakeTarget? _wakeHead;
+    private IWakeTarget? _wakeTail;
+    private int _running;
+    private int _readyCount;
+    private bool _closed;
+
+    public Worker(Driver driver, int index)
+    {
+        _driver = driver;
+        Index = index;
+    }
+
+    public int Index { get; }
+
+    public Driver Driver => _driver;
+
+    public TimerQueue Timers { get; } = new();
+
+    public long NowNanos => _driver.NowNanos;
+
+    /// <summary>Packets that wait in the ready queue.</summary>
+    public int ReadyCount => Volatile.Read(ref _readyCount);
+
+    /// <summary>The earliest moment at which there is something to do; now or before when packets wait.</summary>
+    public long NextDeadlineNanos => HasReady ? long.MinValue : Timers.NextNanos;
+
+    /// <summary>True while somebody runs this worker; nobody else can then.</summary>
+    public bool IsRunning => Volatile.Read(ref _running) != 0;
+
+    /// <summary>True when packets or work items wait.</summary>
+    public bool HasReady =>
+        Volatile.Read(ref _readyHead) is not null || Volatile.Read(ref _itemHead) is not null || _current is not null;
+
+    /// <summary>Files a timer of something that lives on this worker and wakes the driver if it became the earliest.</summary>
+    public void Arm(TimerEntry entry, long atNanos)
+    {
+        if (Timers.File(entry, atNanos) && Volatile.Read(ref _running) == 0)
+        {
+            _driver.Wake(this);
+        }
+    }
+
+    /// <summary>Appends a received packet; <see cref="PacketBuffer.Ingress"/> says where it came in. Any thread.</summary>
+    public void Post(PacketBuffer packet)
+    {
+        packet.Next = null;
+        _gate.Enter();
+        if (_closed)
+        {
+            _gate.Exit();
+            packet.Free();
+            return;
+        }
+
+        bool wasEmpty = _readyHead is null;
+        if (wasEmpty)
+        {
+            _readyHead = packet;
+        }
+        else
+        {
+            _readyTail!.Next = packet;
+        }
+
+        _readyTail = packet;
+        _readyCount++;
+        _gate.Exit();
+        if (wasEmpty)
+        {
+            _driver.Wake(this);
+        }
+    }
+
+    /// <summary>Has <paramref name="item"/> run on this worker once, soon. Posting it again before it ran does nothing.</summary>
+    public void Post(WorkItem item)
+    {
+        if (Interlocked.Exchange(ref item.Posted, 1) != 0)
+        {
+            return;
+        }
+
+        item.NextItem = null;
+        _gate.Enter();
+        bool wasEmpty = _itemHead is null;
+        if (wasEmpty)
+        {
+            _itemHead = item;
+        }
+        else
+        {
+            _itemTail!.NextItem = item;
+        }
+
+        _itemTail = item;
+        _gate.Exit();
+        if (wasEmpty)
+        {
+            _driver.Wake(this);
+        }
+    }
+
+    /// <summary>Collects a wake-up while the worker runs, to be fired once at the end of the batch. Only from within <see cref="Run"/>.</summary>
+    public void CollectWake(IWakeTarget target)
+    {
+        if (target.WakeCollected)
+        {
+            return;
+        }
+
+        target.WakeCollected = true;
+        target.NextWake = null;
+        if (_wakeTail is null)
+        {
+            _wakeHead = target;
+        }
+        else
+        {
+            _wakeTail.NextWake = target;
+        }
+
+        _wakeTail = target;
+    }
+
+    /// <summary>
+    /// Runs one batch: due timers, work items and ready packets. Returns true when more is waiting. Does nothing when somebody else is running it.
+    /// </summary>
+    public bool Run()
+    {
+        if (Interlocked.CompareExchange(ref _running, 1, 0) != 0)
+        {
+            return false;
+        }
+
+        try
+        {
+            RunTimers();
+            RunItems();
+            RunPackets();
+        }
+        finally
+        {
+            FireWakes();
+            Volatile.Write(ref _running, 0);
+        }
+
+        return HasReady || Timers.NextNanos <= NowNanos;
+    }
+
+    /// <summary>Frees what still waits. The driver has been stopped.</summary>
+    public void Close()
+    {
+        _gate.Enter();
+        _closed = true;
+        PacketBuffer? packet = _readyHead;
+        _readyHead = _readyTail = null;
+        _readyCount = 0;
+        _gate.Exit();
+        FreeChain(packet);
+        FreeChain(_current);
+        _current = null;
+    }
+
+    private static void FreeChain(PacketBuffer? packet)
+    {
+        while (packet is not null)
+        {
+            PacketBuffer? next = packet.Next;
+            packet.Free();
+            packet = next;
+        }
+    }
+
+    private void RunTimers()
+    {
+        long now = NowNanos;
+        // Bounded, so that timers that re-arm for "now" can not starve packets.
+        for (int i = 0; i < Batch && Timers.TakeDue(now) is { } due; i++)
+        {
+            due.OnTimer(now);
+        }
+    }
+
+    private void RunItems()
+    {
+        if (Volatile.Read(ref _itemHead) is null)
+        {
+            return;
+        }
+
+        _gate.Enter();
+        WorkItem? item = _itemHead;
+        _itemHead = _itemTail = null;
+        _gate.Exit();
+        while (item is not null)
+        {
+            WorkItem? next = item.NextItem;
+            Volatile.Write(ref item.Posted, 0);
+            item.OnWorker(this);
+            item = next;
+        }
+    }
+
+    private void RunPackets()
+    {
+        for (int i = 0; i < Batch; i++)
+        {
+            if (_current is null && !TakeReady())
+            {
+                return;
+            }
+
+            PacketBuffer packet = _current!;
+            _current = packet.Next;
+            packet.Next = null;
+            ((IReceiver)packet.Ingress!).Receive(packet, this);
+        }
+    }
+
+    /// <summary>Detaches the whole ready chain at once: one gate entry per burst, not per packet.</summary>
+    private bool TakeReady()
+    {
+        if (Volatile.Read(ref _readyHead) is null)
+        {
+            return false;
+        }
+
+        _gate.Enter();
+        _current = _readyHead;
+        _readyHead = _readyTail = null;
+        _readyCount = 0;
+        _gate.Exit();
+        return _current is not null;
+    }
+
+    private void FireWakes()
+    {
+        while (_wakeHead is { } target)
+        {
+            _wakeHead = target.NextWake;
+            if (_wakeHead is null)
+            {
+                _wakeTail = null;
+            }
+
+            target.NextWake = null;
+            target.WakeCollected = false;
+            target.FireWake();
+        }
+    }
+}
+
+/// <summary>A socket with wake-ups to deliver once the worker's batch is done.</summary>
+internal interface IWakeTarget
+{
+    /// <summary>Link of the worker's list; only the worker that runs touches it.</summary>
+    IWakeTarget? NextWake { get; set; }
+
+    bool WakeCollected { get; set; }
+
+    void FireWake();
+}
