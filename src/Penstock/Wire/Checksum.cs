@@ -29,7 +29,7 @@ internal static class Checksum
 
     /// <summary>
     /// Copies <paramref name="source"/> to the start of <paramref name="destination"/> and adds it to <paramref name="partial"/> in one
-    /// pass. The two must not overlap.
+    /// pass. The two must not overlap. Each byte is read once, so the sum fits the copy even if the source is changed meanwhile.
     /// </summary>
     public static uint CopyAndAdd(ReadOnlySpan<byte> source, Span<byte> destination, uint partial = 0)
     {

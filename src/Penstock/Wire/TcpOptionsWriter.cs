@@ -5,7 +5,8 @@ namespace Penstock.Wire;
 /// <summary>
 /// Writes TCP options in Linux's order, with Linux's padding, so that a trace of ours compares byte by byte with one of Linux's: MSS, then
 /// timestamps (SACK-permitted takes the place of the two NOPs before them when both are there), SACK-permitted behind two NOPs when it
-/// stands alone, NOP and window scale, two NOPs and the SACK blocks. Every part is a multiple of 4 bytes. RFC 9293 leaves the order free.
+/// stands alone, NOP and window scale, two NOPs and the SACK blocks. Every part is a multiple of 4 bytes. RFC 9293 leaves the order free;
+/// this one was read off SYNs of Linux 6.18 with timestamps, SACK and window scaling each on and off.
 /// </summary>
 internal static class TcpOptionsWriter
 {
