@@ -77,7 +77,9 @@ internal static class Checksum
         return BitConverter.IsLittleEndian ? SwapBytes(folded) : folded;
     }
 
-    /// <summary>Folds by end-around carry to 16 bits. Zero comes only from zero: a sum that wraps to it is ffff, as RFC 1071 has it.</summary>
+    /// <summary>
+    /// Folds by end-around carry to 16 bits. Zero comes only from zero: a sum that wraps to it is ffff, as RFC 1071 has it.
+    /// </summary>
     private static uint Fold(ulong sum)
     {
         sum = (uint)sum + (sum >> 32);     // below 2^33

@@ -36,7 +36,9 @@ internal enum MalformedReason : byte
     /// <summary>The segment's checksum is wrong.</summary>
     TcpBadChecksum,
 
-    /// <summary>An option has an impossible length. The segment is processed all the same, without that option (and those behind it).</summary>
+    /// <summary>
+    /// An option has an impossible length. The segment is processed all the same, without that option (and those behind it).
+    /// </summary>
     TcpBadOptions,
 
     /// <summary>Fewer bytes than a UDP header.</summary>

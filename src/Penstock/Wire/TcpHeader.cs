@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 
 namespace Penstock.Wire;
 
@@ -62,6 +63,8 @@ internal static class TcpHeader
     /// </summary>
     public static void Write(Span<byte> destination, in TcpSegmentHeader header)
     {
+        Debug.Assert(
+            header.HeaderLength is >= MinLength and <= MaxLength && header.HeaderLength % 4 == 0, "a header length that has no encoding");
         Span<byte> bytes = destination[..MinLength];
         BinaryPrimitives.WriteUInt16BigEndian(bytes, header.SourcePort);
         BinaryPrimitives.WriteUInt16BigEndian(bytes[2..], header.DestinationPort);

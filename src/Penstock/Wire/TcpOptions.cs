@@ -11,7 +11,8 @@ namespace Penstock.Wire;
 internal struct TcpOptions
 {
     /// <summary>Option kinds (IANA "TCP Option Kind Numbers").</summary>
-    internal const byte KindEnd = 0, KindNop = 1, KindMss = 2, KindWindowScale = 3, KindSackPermitted = 4, KindSack = 5, KindTimestamps = 8;
+    internal const byte KindEnd = 0, KindNop = 1, KindMss = 2, KindWindowScale = 3;
+    internal const byte KindSackPermitted = 4, KindSack = 5, KindTimestamps = 8;
 
     /// <summary>RFC 7323 2.3: a greater shift is used as 14.</summary>
     public const byte MaxWindowScale = 14;

@@ -21,7 +21,9 @@ internal static class TcpOptionsWriter
     /// <summary>Bytes of an option with that many SACK blocks, with its padding.</summary>
     public static int SackLength(int blocks) => blocks == 0 ? 0 : 4 + blocks * SackBlock.WireLength;
 
-    /// <summary>How many SACK blocks fit behind <paramref name="usedLength"/> bytes of other options: 3 behind timestamps, else 4.</summary>
+    /// <summary>
+    /// How many SACK blocks fit behind <paramref name="usedLength"/> bytes of other options: 3 behind timestamps, else 4.
+    /// </summary>
     public static int SackRoom(int usedLength) =>
         Math.Clamp((MaxLength - usedLength - 4) / SackBlock.WireLength, 0, TcpOptions.MaxSackBlocks);
 

@@ -174,7 +174,8 @@ public class PcapNgWriterTests
                 foreach (int length in new[] { 0, 1, 2, 3, 4, 1_447, 1_448, 60_000 })
                 {
                     (byte[] head, byte[] payload) = Segment(length, sequence);
-                    writer.Write(head, payload, 1_000_000_000 + length, length % 2 == 0 ? PacketDirection.Outbound : PacketDirection.Inbound);
+                    PacketDirection direction = length % 2 == 0 ? PacketDirection.Outbound : PacketDirection.Inbound;
+                    writer.Write(head, payload, 1_000_000_000 + length, direction);
                     sequence += (uint)length;
                 }
 

@@ -21,7 +21,10 @@ internal sealed class PcapNgWriter : IDisposable
     private const uint InterfaceDescriptionBlock = 1;
     private const uint EnhancedPacketBlock = 6;
     private const uint ByteOrderMagic = 0x1A2B3C4D;
-    private const ushort OptionEnd = 0, OptionInterfaceName = 2, OptionPacketFlags = 2, OptionUserApplication = 4, OptionTimeResolution = 9;
+    private const ushort OptionEnd = 0;
+    private const ushort OptionUserApplication = 4; // of a section
+    private const ushort OptionInterfaceName = 2, OptionTimeResolution = 9; // of an interface
+    private const ushort OptionPacketFlags = 2; // of a packet
 
     /// <summary>An enhanced packet block without the packet: 28 bytes before it; flags, end of options and the length again behind it.</summary>
     private const int PacketBlockHead = 28, PacketBlockTail = 16;
