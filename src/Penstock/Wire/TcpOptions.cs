@@ -20,7 +20,9 @@ internal struct TcpOptions
     /// <summary>As many as 40 bytes of options can hold (RFC 2018 3).</summary>
     public const int MaxSackBlocks = 4;
 
-    /// <summary>NOP, NOP, timestamps of 10 bytes (RFC 7323 appendix A): all the options that an established connection mostly has.</summary>
+    /// <summary>
+    /// NOP, NOP, timestamps of 10 bytes (RFC 7323 appendix A): all the options that an established connection mostly has.
+    /// </summary>
     internal const uint AlignedTimestamps = 0x0101_080A;
 
     private SackBlockList _sackBlocks;

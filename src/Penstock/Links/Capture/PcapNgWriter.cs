@@ -26,7 +26,9 @@ internal sealed class PcapNgWriter : IDisposable
     private const ushort OptionInterfaceName = 2, OptionTimeResolution = 9; // of an interface
     private const ushort OptionPacketFlags = 2; // of a packet
 
-    /// <summary>An enhanced packet block without the packet: 28 bytes before it; flags, end of options and the length again behind it.</summary>
+    /// <summary>
+    /// An enhanced packet block without the packet: 28 bytes before it; flags, end of options and the length again behind it.
+    /// </summary>
     private const int PacketBlockHead = 28, PacketBlockTail = 16;
 
     private const int DefaultBufferSize = 64 * 1024;
