@@ -1,0 +1,77 @@
+using Penstock.Wire;
+
+namespace Penstock.Tcp.Congestion;
+
+/// <summary>
+/// One congestion-control algorithm of one connection. It decides how the window grows and what a loss makes of it; when to send, what is lost and when
+/// a recovery is over is not its matter. Only the connection's owner calls it.
+/// </summary>
+internal abstract class CongestionControl(CongestionWindow window)
+{
+    protected CongestionWindow Cwnd { get; } = window;
+
+    /// <summary>Linux's name, as in <c>net.ipv4.tcp_congestion_control</c>.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>The slow-start threshold after a loss, segments, at least 2. Called once when a reduction begins.</summary>
+    public abstract int ThresholdOnLoss();
+
+    /// <summary>New data was acknowledged and the window may grow.</summary>
+    public abstract void OnAck(in AckSample sample);
+
+    /// <summary>The window to go back to when a reduction turns out to have been unnecessary.</summary>
+    public virtual int UndoWindow() => Math.Max(Cwnd.Window, Cwnd.Prior);
+
+    /// <summary>Every ACK that covered or SACKed something, whether or not the window may grow (delay measurements).</summary>
+    public virtual void OnRttSample(in AckSample sample)
+    {
+    }
+
+    /// <summary>A retransmission timeout: start over.</summary>
+    public virtual void OnTimeout()
+    {
+    }
+
+    /// <summary>Sending starts again after nothing was in flight.</summary>
+    public virtual void OnTransmitStart(long nowNanos, long idleNanos)
+    {
+    }
+
+    /// <summary>Makes the algorithm that <paramref name="name"/> stands for; null when there is none of that name.</summary>
+    public static CongestionControl? Create(string name, CongestionWindow window) => name switch
+    {
+        "cubic" => new Cubic(window),
+        "reno" => new Reno(window),
+        _ => null,
+    };
+
+    /// <summary>The names that <see cref="Create"/> knows.</summary>
+    public static IReadOnlyList<string> Available { get; } = ["reno", "cubic"];
+}
+
+/// <summary>What an ACK brought, as congestion control sees it.</summary>
+internal readonly struct AckSample
+{
+    /// <summary>Segments newly acknowledged or SACKed.</summary>
+    public required int Acked { get; init; }
+
+    /// <summary>The round-trip time of this ACK in nanoseconds, or -1 (Karn: no sample from retransmitted data).</summary>
+    public required long RttNanos { get; init; }
+
+    /// <summary>Smoothed round-trip time, nanoseconds.</summary>
+    public required long SmoothedRttNanos { get; init; }
+
+    public required long MinimumRttNanos { get; init; }
+
+    public required long NowNanos { get; init; }
+
+    /// <summary>First sequence number not acknowledged after this ACK, and the next one to be sent.</summary>
+    public required SequenceNumber Unacknowledged { get; init; }
+
+    public required SequenceNumber NextToSend { get; init; }
+
+    public required int PacketsInFlight { get; init; }
+
+    /// <summary>Sender is limited by the window, not by the application; growth is only allowed then (RFC 7661).</summary>
+    public required bool WindowLimited { get; init; }
+}
