@@ -40,8 +40,6 @@ internal abstract class CongestionControl(CongestionWindow window)
     /// <summary>Makes the algorithm that <paramref name="name"/> stands for; null when there is none of that name.</summary>
     public static CongestionControl? Create(string name, CongestionWindow window) => name switch
     {
-        "cubic" => new Cubic(window),
-        "reno" => new Reno(window),
         _ => null,
     };
 

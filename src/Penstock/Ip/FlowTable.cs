@@ -1,0 +1,200 @@
+using Penstock.Buffers;
+using Penstock.Wire;
+
+namespace Penstock.Ip;
+
+/// <summary>
+/// Finds entries by 4-tuple. The hash is keyed, so that a peer cannot fill one bucket. Each bucket has a short gate of its own; nothing else is done under
+/// it. Grows, never shrinks.
+/// </summary>
+internal sealed class FlowTable(SipHash hash)
+{
+    private const int FirstSize = 256;
+    private readonly object _growing = new();
+    private Bucket[] _buckets = new Bucket[FirstSize];
+    private int _count;
+
+    public int Count => Volatile.Read(ref _count);
+
+    public uint HashOf(in FlowKey key) =>
+        (uint)hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ((ulong)key.LocalPort << 16) | key.RemotePort);
+
+    public FlowEntry? Find(in FlowKey key)
+    {
+        uint h = HashOf(key);
+        ref Bucket bucket = ref Enter(h);
+        FlowEntry? entry = bucket.First;
+        while (entry is not null && !(entry.KeyHash == h && entry.Key.Equals(key)))
+        {
+            entry = entry.NextInBucket;
+        }
+
+        bucket.Gate.Exit();
+        return entry;
+    }
+
+    /// <summary>Files an entry unless its key is taken; <paramref name="existing"/> is then who has it.</summary>
+    public bool TryAdd(FlowEntry entry, out FlowEntry? existing)
+    {
+        uint h = entry.KeyHash = HashOf(entry.Key);
+        ref Bucket bucket = ref Enter(h);
+        existing = bucket.First;
+        while (existing is not null && !(existing.KeyHash == h && existing.Key.Equals(entry.Key)))
+        {
+            existing = existing.NextInBucket;
+        }
+
+        if (existing is null)
+        {
+            entry.NextInBucket = bucket.First;
+            entry.IsFiled = true;
+            bucket.First = entry;
+        }
+
+        bucket.Gate.Exit();
+        if (existing is not null)
+        {
+            return false;
+        }
+
+        if (Interlocked.Increment(ref _count) > _buckets.Length * 2)
+        {
+            Grow();
+        }
+
+        return true;
+    }
+
+    /// <summary>Puts <paramref name="next"/> in the place of <paramref name="old"/>, which has the same key, in one step. False when the old one is gone.</summary>
+    public bool TryReplace(FlowEntry old, FlowEntry next)
+    {
+        next.KeyHash = old.KeyHash;
+        ref Bucket bucket = ref Enter(old.KeyHash);
+        bool found = old.IsFiled;
+        if (found)
+        {
+            ref FlowEntry? link = ref bucket.First;
+            while (link != old)
+            {
+                link = ref link!.NextInBucket;
+            }
+
+            next.NextInBucket = old.NextInBucket;
+            next.IsFiled = true;
+            link = next;
+            old.NextInBucket = null;
+            old.IsFiled = false;
+        }
+
+        bucket.Gate.Exit();
+        return found;
+    }
+
+    /// <summary>Takes an entry out; false when it was not filed any more.</summary>
+    public bool Remove(FlowEntry entry)
+    {
+        ref Bucket bucket = ref Enter(entry.KeyHash);
+        bool found = entry.IsFiled;
+        if (found)
+        {
+            ref FlowEntry? link = ref bucket.First;
+            while (link != entry)
+            {
+                link = ref link!.NextInBucket;
+            }
+
+            link = entry.NextInBucket;
+            entry.NextInBucket = null;
+            entry.IsFiled = false;
+        }
+
+        bucket.Gate.Exit();
+        if (found)
+        {
+            Interlocked.Decrement(ref _count);
+        }
+
+        return found;
+    }
+
+    /// <summary>All entries at some moment, bucket by bucket: for snapshots and shutdown, not for the packet path.</summary>
+    public List<FlowEntry> Snapshot()
+    {
+        var all = new List<FlowEntry>(Count);
+        lock (_growing)
+        {
+            for (int i = 0; i < _buckets.Length; i++)
+            {
+                ref Bucket bucket = ref _buckets[i];
+                bucket.Gate.Enter();
+                for (FlowEntry? entry = bucket.First; entry is not null; entry = entry.NextInBucket)
+                {
+                    all.Add(entry);
+                }
+
+                bucket.Gate.Exit();
+            }
+        }
+
+        return all;
+    }
+
+    private ref Bucket Enter(uint h)
+    {
+        while (true)
+        {
+            Bucket[] buckets = Volatile.Read(ref _buckets);
+            ref Bucket bucket = ref buckets[h & (uint)(buckets.Length - 1)];
+            bucket.Gate.Enter();
+            if (buckets == Volatile.Read(ref _buckets))
+            {
+                return ref bucket;
+            }
+
+            bucket.Gate.Exit();
+        }
+    }
+
+    private void Grow()
+    {
+        lock (_growing)
+        {
+            Bucket[] old = _buckets;
+            if (_count <= old.Length * 2)
+            {
+                return;
+            }
+
+            var next = new Bucket[old.Length * 4];
+            for (int i = 0; i < old.Length; i++)
+            {
+                old[i].Gate.Enter();
+            }
+
+            for (int i = 0; i < old.Length; i++)
+            {
+                FlowEntry? entry = old[i].First;
+                while (entry is not null)
+                {
+                    FlowEntry? after = entry.NextInBucket;
+                    ref Bucket bucket = ref next[entry.KeyHash & (uint)(next.Length - 1)];
+                    entry.NextInBucket = bucket.First;
+                    bucket.First = entry;
+                    entry = after;
+                }
+            }
+
+            Volatile.Write(ref _buckets, next);
+            for (int i = 0; i < old.Length; i++)
+            {
+                old[i].Gate.Exit();
+            }
+        }
+    }
+
+    private struct Bucket
+    {
+        public SpinGate Gate;
+        public FlowEntry? First;
+    }
+}

@@ -1,0 +1,427 @@
+using System.Diagnostics;
+using Penstock.Buffers;
+using Penstock.Ip;
+using Penstock.Time;
+
+namespace Penstock.Ownership;
+
+/// <summary>
+/// The socket lock with its backlog (Linux: <c>socket_lock_t</c> and <c>sk_backlog</c>). A socket has one owner at a time, a logical context: a call of the
+/// application, a packet, a timer. The inner word guards only the owned flag, the links of the backlog and of the waiters, for tens of
+/// nanoseconds; no TCP processing, no copy and no callback runs under it. Packets that meet an owned socket wait in the backlog, and the owner works it off:
+/// when it releases, and in a long send before each new buffer (<see cref="FlushBacklog"/>), without giving the socket up.
+/// </summary>
+internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
+{
+    /// <summary>Rounds that a contender looks again before it queues: the usual owner is done within a microsecond.</summary>
+    private const int SpinRounds = 30;
+
+    private SpinGate _inner;
+    private bool _owned;
+    private PacketBuffer? _backlogHead;
+    private PacketBuffer? _backlogTail;
+    private int _backlogBytes;
+    private int _backlogPackets;
+    private LockWaiter? _waiterHead;
+    private LockWaiter? _waiterTail;
+    private int _deferred;
+    private AsyncLockWaiter? _spareLockWaiter;
+    private SocketEvents _pendingEvents;
+    private int _collectedEvents;
+    private WaitQueue _waiters;
+
+    /// <summary>The worker that this socket's packets and timers run on.</summary>
+    public Worker Worker { get; protected set; } = worker;
+
+    public bool IsOwned => Volatile.Read(ref _owned);
+
+    /// <summary>True size of what waits, or waited since the last complete drain (R1.3).</summary>
+    public int BacklogBytes => Volatile.Read(ref _backlogBytes);
+
+    public int BacklogPackets => Volatile.Read(ref _backlogPackets);
+
+    /// <summary>Times that the inner word was taken: tests count it to prove that the fast path of a flush takes none.</summary>
+    internal long InnerEntries { get; private set; }
+
+    IWakeTarget? IWakeTarget.NextWake { get; set; }
+
+    bool IWakeTarget.WakeCollected { get; set; }
+
+    /// <summary>Owning, right now or not at all.</summary>
+    public bool TryOwn()
+    {
+        EnterInner();
+        bool mine = !_owned;
+        if (mine)
+        {
+            _owned = true;
+        }
+
+        _inner.Exit();
+        return mine;
+    }
+
+    /// <summary>Owning, after waiting on this thread if need be. Only for blocking members.</summary>
+    public void Own()
+    {
+        if (SpinToOwn())
+        {
+            return;
+        }
+
+        Worker.Driver.AssertMayBlock("the async form");
+        var waiter = new BlockingLockWaiter();
+        if (!OwnOrQueue(waiter))
+        {
+            waiter.Wait();
+        }
+    }
+
+    /// <summary>Owning, after waiting as an awaitable if need be. First come, first served; does not allocate in steady state.</summary>
+    public ValueTask OwnAsync()
+    {
+        if (SpinToOwn())
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        return OwnQueuedAsync();
+    }
+
+    /// <summary>
+    /// A packet has arrived for this socket. Free: the worker becomes the owner, processes it and releases. Owned: it goes to the backlog, or is dropped when that
+    /// is full (R1.2, R1.4).
+    /// </summary>
+    public void ReceivePacket(PacketBuffer packet, Worker worker)
+    {
+        EnterInner();
+        if (!_owned)
+        {
+            _owned = true;
+            _inner.Exit();
+            ProcessPacket(packet);
+            Release(worker);
+            return;
+        }
+
+        BacklogOutcome outcome = AppendToBacklog(packet);
+        _inner.Exit();
+        OnBacklog(outcome);
+        if (outcome != BacklogOutcome.Queued)
+        {
+            packet.Free();
+        }
+    }
+
+    /// <summary>Runs <paramref name="work"/> now if the socket is free, else leaves a note that the owner finds at its next flush or release. From a worker.</summary>
+    public void RunOrDefer(DeferredWork work, Worker worker)
+    {
+        EnterInner();
+        if (_owned)
+        {
+            _deferred |= (int)work;
+            _inner.Exit();
+            OnDeferred(work);
+            return;
+        }
+
+        _owned = true;
+        _inner.Exit();
+        RunDeferred(work);
+        Release(worker);
+    }
+
+    /// <summary>Leaves a note for the owner, who is the caller.</summary>
+    protected void DeferToRelease(DeferredWork work)
+    {
+        EnterInner();
+        _deferred |= (int)work;
+        _inner.Exit();
+    }
+
+    /// <summary>
+    /// Processes everything that waits in the backlog and what was deferred, keeping ownership throughout (R1.7). False, at the price of two plain reads,
+    /// when there was nothing.
+    /// </summary>
+    public bool FlushBacklog(bool runDeferred)
+    {
+        Debug.Assert(_owned);
+        if (Volatile.Read(ref _backlogTail) is null && (!runDeferred || Volatile.Read(ref _deferred) == 0))
+        {
+            return false;
+        }
+
+        EnterInner();
+        DrainHoldingInner();
+        DeferredWork work = runDeferred ? TakeDeferredHoldingInner() : DeferredWork.None;
+        _inner.Exit();
+        if (work != DeferredWork.None)
+        {
+            RunDeferred(work);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Gives the socket up: drains the backlog, runs what was deferred, hands the socket to the first waiter or frees it, then fires wake-ups. On a worker the
+    /// wake-ups are collected and fired at the end of its batch.
+    /// </summary>
+    public void Release(Worker? onWorker = null)
+    {
+        Debug.Assert(_owned);
+        EnterInner();
+        while (true)
+        {
+            DrainHoldingInner();
+            DeferredWork work = TakeDeferredHoldingInner();
+            if (work == DeferredWork.None)
+            {
+                break;
+            }
+
+            _inner.Exit();
+            RunDeferred(work);
+            EnterInner();
+        }
+
+        SocketEvents events = _pendingEvents;
+        _pendingEvents = SocketEvents.None;
+        LockWaiter? next = _waiterHead;
+        if (next is null)
+        {
+            Volatile.Write(ref _owned, false);
+        }
+        else
+        {
+            // Handed over: the flag stays set, so nobody can come in between.
+            _waiterHead = next.NextWaiter;
+            if (_waiterHead is null)
+            {
+                _waiterTail = null;
+            }
+        }
+
+        _inner.Exit();
+        next?.Grant();
+        if (events != SocketEvents.None)
+        {
+            if (onWorker is not null)
+            {
+                Interlocked.Or(ref _collectedEvents, (int)events);
+                onWorker.CollectWake(this);
+            }
+            else
+            {
+                _waiters.Fire(events);
+            }
+        }
+    }
+
+    /// <summary>Notes an event; it is fired after release. Only the owner.</summary>
+    protected void Notify(SocketEvents events) => _pendingEvents |= events;
+
+    /// <summary>Subscribes. Only the owner, who has just seen that what it wants is not there yet.</summary>
+    public void AddWaiter(SocketWaiter waiter) => _waiters.Add(waiter);
+
+    /// <summary>Unsubscribes; false when the waiter has fired or is about to. Anybody.</summary>
+    public bool RemoveWaiter(SocketWaiter waiter) => _waiters.Remove(waiter);
+
+    void IWakeTarget.FireWake() => _waiters.Fire((SocketEvents)Interlocked.Exchange(ref _collectedEvents, 0));
+
+    /// <summary>Drops what waits in the backlog, for a socket that is going away with its stack.</summary>
+    protected void DropBacklog()
+    {
+        EnterInner();
+        PacketBuffer? packet = _backlogHead;
+        _backlogHead = _backlogTail = null;
+        _backlogBytes = _backlogPackets = 0;
+        _inner.Exit();
+        while (packet is not null)
+        {
+            PacketBuffer? next = packet.Next;
+            packet.Free();
+            packet = next;
+        }
+    }
+
+    /// <summary>Runs the protocol on one packet, owning the socket; takes the packet over.</summary>
+    protected abstract void ProcessPacket(PacketBuffer packet);
+
+    /// <summary>Does what was deferred, owning the socket.</summary>
+    protected abstract void RunDeferred(DeferredWork work);
+
+    /// <summary>Bytes of true size that the backlog may hold together with what is in the receive queues (R1.4).</summary>
+    protected abstract long BacklogLimit { get; }
+
+    /// <summary>True size of what waits to be received, part of the limit test.</summary>
+    protected abstract int BacklogReceiveBytes { get; }
+
+    /// <summary>Merges <paramref name="packet"/> into <paramref name="tail"/> if both carry one stream on (R: tcp_add_backlog); leaves it empty then. Under the inner word: comparisons and links only.</summary>
+    protected abstract bool TryCoalesce(PacketBuffer tail, PacketBuffer packet);
+
+    /// <summary>Called after each attempt to queue, outside of the inner word: for counters.</summary>
+    protected abstract void OnBacklog(BacklogOutcome outcome);
+
+    /// <summary>Called when something had to be deferred, for counters.</summary>
+    protected virtual void OnDeferred(DeferredWork work)
+    {
+    }
+
+    private void EnterInner()
+    {
+        _inner.Enter();
+        InnerEntries++;
+    }
+
+    private bool SpinToOwn()
+    {
+        for (int i = 0; i < SpinRounds; i++)
+        {
+            if (!Volatile.Read(ref _owned) && Volatile.Read(ref _waiterHead) is null && TryOwn())
+            {
+                return true;
+            }
+
+            Thread.SpinWait(8);
+        }
+
+        return false;
+    }
+
+    private bool OwnOrQueue(LockWaiter waiter)
+    {
+        EnterInner();
+        bool mine = !_owned;
+        if (mine)
+        {
+            _owned = true;
+        }
+        else
+        {
+            waiter.NextWaiter = null;
+            if (_waiterTail is null)
+            {
+                _waiterHead = waiter;
+            }
+            else
+            {
+                _waiterTail.NextWaiter = waiter;
+            }
+
+            _waiterTail = waiter;
+        }
+
+        _inner.Exit();
+        return mine;
+    }
+
+    [System.Runtime.CompilerServices.AsyncMethodBuilder(typeof(System.Runtime.CompilerServices.PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask OwnQueuedAsync()
+    {
+        AsyncLockWaiter waiter = Interlocked.Exchange(ref _spareLockWaiter, null) ?? new AsyncLockWaiter(Worker.Driver);
+        waiter.Reset();
+        if (!OwnOrQueue(waiter))
+        {
+            await waiter.Task.ConfigureAwait(false);
+        }
+
+        _spareLockWaiter = waiter;
+    }
+
+    private BacklogOutcome AppendToBacklog(PacketBuffer packet)
+    {
+        int size = packet.TrueSize;
+        if (_backlogTail is { } tail)
+        {
+            int before = tail.TrueSize;
+            if (TryCoalesce(tail, packet))
+            {
+                // Done even above the limit: the payload is there already and growth ends at the fragments' number.
+                _backlogBytes += tail.TrueSize - before;
+                return BacklogOutcome.Coalesced;
+            }
+        }
+
+        // R1.4: the packet's own size is not counted, so that one always fits an empty backlog.
+        if ((long)_backlogBytes + BacklogReceiveBytes > BacklogLimit)
+        {
+            return BacklogOutcome.Dropped;
+        }
+
+        packet.Next = null;
+        if (_backlogTail is null)
+        {
+            _backlogHead = packet;
+        }
+        else
+        {
+            _backlogTail.Next = packet;
+        }
+
+        Volatile.Write(ref _backlogTail, packet);
+        _backlogBytes += size;
+        _backlogPackets++;
+        return BacklogOutcome.Queued;
+    }
+
+    /// <summary>
+    /// R1.5: takes the whole chain, processes it outside of the inner word, looks again; the length is zeroed only when nothing more came, so
+    /// that a flood meets the limit and the drain ends. Enters and leaves with the inner word held.
+    /// </summary>
+    private void DrainHoldingInner()
+    {
+        if (_backlogHead is null)
+        {
+            return;
+        }
+
+        OnDrainBegins();
+        do
+        {
+            PacketBuffer? packet = _backlogHead;
+            _backlogHead = null;
+            Volatile.Write(ref _backlogTail, null);
+            _backlogPackets = 0;
+            _inner.Exit();
+            while (packet is not null)
+            {
+                PacketBuffer? next = packet.Next;
+                packet.Next = null;
+                ProcessPacket(packet);
+                packet = next;
+            }
+
+            EnterInner();
+        }
+        while (_backlogHead is not null);
+        _backlogBytes = 0;
+        if (OnDrainEnds())
+        {
+            _deferred |= (int)DeferredWork.AckNeeded;
+        }
+    }
+
+    /// <summary>A drain begins, under the inner word: set a flag, no more.</summary>
+    protected virtual void OnDrainBegins()
+    {
+    }
+
+    /// <summary>A drain has ended, under the inner word; true when it left an ACK to be sent once for all of it.</summary>
+    protected virtual bool OnDrainEnds() => false;
+
+    private DeferredWork TakeDeferredHoldingInner()
+    {
+        var work = (DeferredWork)_deferred;
+        _deferred = 0;
+        return work;
+    }
+}
+
+/// <summary>What became of a packet that met an owned socket.</summary>
+internal enum BacklogOutcome
+{
+    Queued,
+    Coalesced,
+    Dropped,
+}

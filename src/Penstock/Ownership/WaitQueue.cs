@@ -1,0 +1,79 @@
+using Penstock.Buffers;
+
+namespace Penstock.Ownership;
+
+/// <summary>The waiters of one socket. A waiter that fires leaves the queue. A mutable struct: keep it in a field.</summary>
+internal struct WaitQueue
+{
+    private SpinGate _gate;
+    private SocketWaiter? _first;
+
+    public readonly bool HasWaiters => _first is not null;
+
+    public void Add(SocketWaiter waiter)
+    {
+        _gate.Enter();
+        waiter.NextWaiter = _first;
+        waiter.IsRegistered = true;
+        _first = waiter;
+        _gate.Exit();
+    }
+
+    /// <summary>Takes a waiter out again; false when it had fired, or is about to.</summary>
+    public bool Remove(SocketWaiter waiter)
+    {
+        _gate.Enter();
+        bool registered = waiter.IsRegistered;
+        if (registered)
+        {
+            ref SocketWaiter? link = ref _first;
+            while (link != waiter)
+            {
+                link = ref link!.NextWaiter;
+            }
+
+            link = waiter.NextWaiter;
+            waiter.NextWaiter = null;
+            waiter.IsRegistered = false;
+        }
+
+        _gate.Exit();
+        return registered;
+    }
+
+    /// <summary>Fires every waiter that is interested in one of <paramref name="events"/>.</summary>
+    public void Fire(SocketEvents events)
+    {
+        if (Volatile.Read(ref _first) is null)
+        {
+            return;
+        }
+
+        SocketWaiter? fired = null;
+        _gate.Enter();
+        ref SocketWaiter? link = ref _first;
+        while (link is { } waiter)
+        {
+            if ((waiter.Interest & events) != 0)
+            {
+                link = waiter.NextWaiter;
+                waiter.IsRegistered = false;
+                waiter.NextWaiter = fired;
+                fired = waiter;
+            }
+            else
+            {
+                link = ref waiter.NextWaiter;
+            }
+        }
+
+        _gate.Exit();
+        while (fired is not null)
+        {
+            SocketWaiter? next = fired.NextWaiter;
+            fired.NextWaiter = null;
+            fired.Fire(events);
+            fired = next;
+        }
+    }
+}
