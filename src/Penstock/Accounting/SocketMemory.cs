@@ -40,6 +40,9 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>Smallest send buffer that pressure may shrink to (Linux: <c>SOCK_MIN_SNDBUF</c> / tcp_wmem[0]).</summary>
     public int MinimumSendBuffer = 4096;
 
+    /// <summary>Receive memory that is granted even under pressure: tcp_rmem[0].</summary>
+    public int MinimumReceiveBuffer = 4096;
+
     /// <summary>Buys what is missing for <paramref name="bytes"/> of send memory; false when the limits say no.</summary>
     public bool ScheduleSend(int bytes) => bytes <= ForwardAlloc || Buy(bytes - ForwardAlloc, sending: true);
 
@@ -180,7 +183,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
 
     private bool MayHaveUnderPressure(long pages, bool sending)
     {
-        if (sending ? WriteQueueBytes < MinimumSendBuffer : ReceiveAlloc < MinimumSendBuffer)
+        if (sending ? WriteQueueBytes < MinimumSendBuffer : ReceiveAlloc < MinimumReceiveBuffer)
         {
             return true;
         }

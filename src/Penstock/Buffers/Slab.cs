@@ -20,6 +20,9 @@ internal sealed unsafe class Slab : PayloadOwner
     public readonly byte* Address;
     public readonly int SizeClass;
 
+    /// <summary>Bytes handed out from the front, while sends fill this slab one after the other.</summary>
+    internal int Used;
+
     /// <summary>Next slab in the pool's free list; meaningless while rented.</summary>
     internal Slab? NextFree;
 

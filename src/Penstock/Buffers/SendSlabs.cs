@@ -1,0 +1,58 @@
+namespace Penstock.Buffers;
+
+/// <summary>
+/// Slabs that sends are filling (Linux: the page fragment of a task). Several packets, also of several sockets, share one slab. A sender takes a slab for the length of a copy and puts it
+/// back; there are as many places as processors, so senders seldom meet and the memory is bounded.
+/// </summary>
+internal sealed class SendSlabs(PacketPool pool)
+{
+    private readonly Slab?[] _places = new Slab?[Math.Max(2, Environment.ProcessorCount)];
+
+    /// <summary>A slab with free room behind <see cref="Slab.Used"/>, held by the caller; null when the pool is at its limit.</summary>
+    public Slab? Take(bool forced)
+    {
+        int start = Thread.GetCurrentProcessorId();
+        for (int i = 0; i < _places.Length; i++)
+        {
+            ref Slab? place = ref _places[(start + i) % _places.Length];
+            if (Volatile.Read(ref place) is not null && Interlocked.Exchange(ref place, null) is { } slab)
+            {
+                return slab;
+            }
+        }
+
+        Slab? fresh = pool.RentSlab(PacketPool.SendSlab, forced);
+        if (fresh is not null)
+        {
+            fresh.Used = 0;
+        }
+
+        return fresh;
+    }
+
+    /// <summary>Puts a slab back, or lets it go when it is full or no place is free.</summary>
+    public void Put(Slab slab)
+    {
+        if (slab.Used < slab.Size)
+        {
+            int start = Thread.GetCurrentProcessorId();
+            for (int i = 0; i < _places.Length; i++)
+            {
+                if (Interlocked.CompareExchange(ref _places[(start + i) % _places.Length], slab, null) is null)
+                {
+                    return;
+                }
+            }
+        }
+
+        slab.Release();
+    }
+
+    public void Clear()
+    {
+        for (int i = 0; i < _places.Length; i++)
+        {
+            Interlocked.Exchange(ref _places[i], null)?.Release();
+        }
+    }
+}

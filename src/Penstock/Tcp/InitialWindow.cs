@@ -1,0 +1,40 @@
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>The window of a SYN or SYN-ACK and the scale that goes with it (RFC 7323 2.3): one rule for both sides.</summary>
+internal static class InitialWindow
+{
+    /// <summary>256ths of receive memory that count as window before real segments were measured (tcp_adv_win_scale).</summary>
+    public static int ScalingRatio(TcpSettings settings) =>
+        settings.AdvertisedWindowScale is > 0 and < 8 ? 256 - (256 >> settings.AdvertisedWindowScale) : 128;
+
+    public static (uint Window, byte Scale) Choose(TcpSettings settings, int receiveBuffer, bool locked, int mss, bool scaling, int clamp)
+    {
+        long space = Math.Min((long)receiveBuffer * ScalingRatio(settings) >> 8, clamp);
+        if (space > mss)
+        {
+            space -= space % mss;
+        }
+
+        long window = Math.Min(space, 65535);
+        if (window > mss)
+        {
+            window -= window % mss;
+        }
+
+        byte scale = 0;
+        if (scaling)
+        {
+            long largest = locked ? receiveBuffer : Math.Max(settings.ReceiveBufferMax, settings.CoreReceiveMax);
+            largest = Math.Min(Math.Max(largest, space), clamp);
+            while (largest > 65535 && scale < TcpOptions.MaxWindowScale)
+            {
+                largest >>= 1;
+                scale++;
+            }
+        }
+
+        return ((uint)window, scale);
+    }
+}

@@ -1,0 +1,174 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// A listener: its accept queue with its limit, the number of requests that wait for their ACK, and those who wait to accept. Has one short gate of its own; segments to it bypass
+/// the socket lock (R1.2).
+/// </summary>
+internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress address, ushort port, int backlog)
+{
+    private readonly object _gate = new();
+    private readonly Queue<TcpConnection> _accepted = new();
+    private readonly HashSet<TcpConnection> _embryos = [];
+    private WaitQueue _waiters;
+    private int _requests;
+    private long _cookiesNanos = long.MinValue / 2;
+
+    public NetworkStack Stack => stack;
+
+    public Worker Worker => worker;
+
+    /// <summary>The local address; any is allowed.</summary>
+    public IpAddress Address => address;
+
+    /// <summary>The port; 0 with <see cref="AnyDestination"/> means every port.</summary>
+    public ushort Port => port;
+
+    /// <summary>Takes connections to addresses that are not this stack's (a tunnel's far side).</summary>
+    public bool AnyDestination { get; init; }
+
+    /// <summary>Established connections that may wait to be accepted.</summary>
+    public int Backlog { get; } = Math.Min(backlog, stack.Tcp.Settings.SoMaxConn);
+
+    /// <summary>Receive buffer of accepted connections, bytes; 0 for the stack's setting.</summary>
+    public int ReceiveBuffer { get; init; }
+
+    /// <summary>Applied to each connection before it is seen by anybody.</summary>
+    public Action<TcpConnection>? OnPrepare { get; init; }
+
+    public bool IsClosed { get; private set; }
+
+    public int Requests => Volatile.Read(ref _requests);
+
+    /// <summary>Connections that wait to be accepted.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _accepted.Count;
+            }
+        }
+    }
+
+    /// <summary>Linux: one more than the backlog fits.</summary>
+    public bool IsAcceptQueueFull
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return IsClosed || _accepted.Count + _embryos.Count > Backlog;
+            }
+        }
+    }
+
+    public void AddRequest() => Interlocked.Increment(ref _requests);
+
+    public void RemoveRequest() => Interlocked.Decrement(ref _requests);
+
+    public void NoteCookies(long now) => Interlocked.Exchange(ref _cookiesNanos, now);
+
+    /// <summary>Only after cookies were sent are bare ACKs looked at as cookies (two minutes).</summary>
+    public bool SentCookiesRecently(long now) => now - Interlocked.Read(ref _cookiesNanos) < 128 * Nanos.PerSecond;
+
+    public void Prepare(TcpConnection child)
+    {
+        OnPrepare?.Invoke(child);
+        lock (_gate)
+        {
+            _embryos.Add(child);
+        }
+    }
+
+    /// <summary>A child has become established: it can be accepted. Called while the child is owned; only queues and wakes.</summary>
+    public void OnChildEstablished(TcpConnection child)
+    {
+        lock (_gate)
+        {
+            _embryos.Remove(child);
+            if (IsClosed)
+            {
+                child.PostHandleGone();
+                return;
+            }
+
+            _accepted.Enqueue(child);
+        }
+
+        _waiters.Fire(SocketEvents.Readable);
+    }
+
+    /// <summary>A child died before it was accepted. One that was established stays in the queue: accept returns it and the first call on it says why.</summary>
+    public void OnChildGone(TcpConnection child)
+    {
+        lock (_gate)
+        {
+            _embryos.Remove(child);
+        }
+    }
+
+    /// <summary>Takes the next connection, or null.</summary>
+    public TcpConnection? TryAccept()
+    {
+        lock (_gate)
+        {
+            if (!_accepted.TryDequeue(out TcpConnection? child))
+            {
+                return null;
+            }
+
+            child.Listener = null;
+            return child;
+        }
+    }
+
+    /// <summary>Subscribes unless there is something already, or the listener is closed; false then.</summary>
+    public bool TryAddWaiter(SocketWaiter waiter)
+    {
+        lock (_gate)
+        {
+            if (_accepted.Count > 0 || IsClosed)
+            {
+                return false;
+            }
+
+            _waiters.Add(waiter);
+            return true;
+        }
+    }
+
+    public void RemoveWaiter(SocketWaiter waiter) => _waiters.Remove(waiter);
+
+    /// <summary>Stops listening: what was not accepted is reset, requests find nobody (Linux: inet_csk_listen_stop).</summary>
+    public void Close()
+    {
+        TcpConnection[] orphans;
+        lock (_gate)
+        {
+            if (IsClosed)
+            {
+                return;
+            }
+
+            IsClosed = true;
+            orphans = [.. _accepted, .. _embryos];
+            _accepted.Clear();
+            _embryos.Clear();
+        }
+
+        stack.Tcp.Listeners.Remove(this);
+        foreach (TcpConnection orphan in orphans)
+        {
+            orphan.PostHandleGone();
+        }
+
+        _waiters.Fire(SocketEvents.All);
+    }
+}

@@ -1,0 +1,288 @@
+using Penstock.Accounting;
+using Penstock.Buffers;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// Data that arrived ahead of a gap, and the SACK blocks that tell the peer so: the block of the newest segment first (RFC 2018 4), in front of it one DSACK
+/// (RFC 2883). Ranges are kept free of overlaps. Every buffer here is charged to the socket.
+/// </summary>
+internal sealed class OutOfOrderQueue(SocketMemory memory)
+{
+    private readonly SequenceQueue _queue = new();
+    private SackBlocks _blocks;
+    private int _blockCount;
+    private SackBlock _duplicate;
+    private bool _hasDuplicate;
+
+    public bool IsEmpty => _queue.First is null;
+
+    public int Count => _queue.Count;
+
+    public PacketBuffer? First => _queue.First;
+
+    /// <summary>Blocks that the next segment wants to carry, a DSACK included.</summary>
+    public int SackCount => _blockCount + (_hasDuplicate ? 1 : 0);
+
+    public bool HasDuplicate => _hasDuplicate;
+
+    /// <summary>Notes that these bytes came although they were there already (RFC 2883); sent once.</summary>
+    public void NoteDuplicate(SequenceNumber start, SequenceNumber end)
+    {
+        if (_hasDuplicate)
+        {
+            // Two duplicates before one ACK: a range that covers both, if they touch.
+            if (start.AtOrBefore(_duplicate.End) && _duplicate.Start.AtOrBefore(end))
+            {
+                _duplicate = new SackBlock(SequenceNumber.Min(start, _duplicate.Start), SequenceNumber.Max(end, _duplicate.End));
+                return;
+            }
+        }
+
+        _duplicate = new SackBlock(start, end);
+        _hasDuplicate = true;
+    }
+
+    /// <summary>Puts the blocks into a segment's options, as many as fit, and forgets the DSACK.</summary>
+    public void WriteSackBlocks(ref TcpOptions options)
+    {
+        if (SackCount == 0)
+        {
+            return;
+        }
+
+        int room = TcpOptionsWriter.SackRoom(options.HasTimestamps ? TcpOptionsWriter.TimestampsLength : 0);
+        if (_hasDuplicate && room > 0)
+        {
+            options.AddSackBlock(_duplicate);
+            _hasDuplicate = false;
+            room--;
+        }
+
+        for (int i = 0; i < _blockCount && i < room; i++)
+        {
+            options.AddSackBlock(_blocks[i]);
+        }
+    }
+
+    /// <summary>The highest end of a block that was reported, at least <paramref name="floor"/>.</summary>
+    public SequenceNumber HighestSacked(SequenceNumber floor)
+    {
+        for (int i = 0; i < _blockCount; i++)
+        {
+            floor = SequenceNumber.Max(floor, _blocks[i].End);
+        }
+
+        return floor;
+    }
+
+    /// <summary>
+    /// Files a segment beyond the gap. Bytes that are there already are cut off and reported as duplicates. Takes the buffer over; true when something of it was new.
+    /// The caller has bought memory for its true size.
+    /// </summary>
+    public bool Insert(PacketBuffer buffer, bool sack, out bool merged, out bool duplicate)
+    {
+        merged = duplicate = false;
+        SequenceNumber start = buffer.Sequence;
+        SequenceNumber end = buffer.EndSequence;
+        PacketBuffer? previous = _queue.FindAtOrBefore(start);
+        if (previous is not null && previous.EndSequence.After(start))
+        {
+            duplicate = true;
+            if (end.AtOrBefore(previous.EndSequence))
+            {
+                NoteDuplicate(start, end);
+                buffer.Free();
+                return false;
+            }
+
+            NoteDuplicate(start, previous.EndSequence);
+            int overlap = previous.EndSequence.Since(start);
+            buffer.TrimFront(Math.Min(overlap, buffer.Length));
+            buffer.Sequence = previous.EndSequence;
+        }
+
+        PacketBuffer? next = previous is null ? _queue.First : previous.Next;
+        while (next is not null && next.Sequence.Before(end))
+        {
+            duplicate = true;
+            if (next.EndSequence.AtOrBefore(end))
+            {
+                NoteDuplicate(next.Sequence, next.EndSequence);
+                PacketBuffer covered = next;
+                next = next.Next;
+                RemoveAndFree(covered);
+                continue;
+            }
+
+            NoteDuplicate(next.Sequence, end);
+            int keep = next.Sequence.Since(buffer.Sequence);
+            buffer.TrimTo(Math.Min(keep, buffer.Length));
+            buffer.TcpFlags &= ~TcpFlags.Fin;
+            buffer.EndSequence = next.Sequence;
+            break;
+        }
+
+        if (buffer.Length == 0 && (buffer.TcpFlags & TcpFlags.Fin) == 0)
+        {
+            buffer.Free();
+            return false;
+        }
+
+        SequenceNumber from = buffer.Sequence;
+        SequenceNumber to = buffer.EndSequence;
+        if (previous is not null && TryMerge(memory, previous, buffer))
+        {
+            merged = true;
+        }
+        else
+        {
+            memory.ChargeReceive(buffer.TrueSize);
+            _queue.InsertAfter(previous, buffer);
+        }
+
+        if (sack)
+        {
+            NoteArrival(from, to);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged.
+    /// False when it cannot be done.
+    /// </summary>
+    public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer)
+    {
+        if (tail.EndSequence != buffer.Sequence || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0
+            || tail.FragmentCount + buffer.FragmentCount > PacketBuffer.MaximumFragments)
+        {
+            return false;
+        }
+
+        int before = tail.TrueSize;
+        int payload = buffer.TrueSize - buffer.HeadTrueSize;
+        tail.TakePayload(buffer);
+        tail.TrueSize += payload;
+        tail.EndSequence = buffer.EndSequence;
+        tail.TcpFlags |= buffer.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
+        memory.ChargeReceive(tail.TrueSize - before);
+        buffer.Free();
+        return true;
+    }
+
+    /// <summary>Takes the first buffer out if it begins at or before <paramref name="next"/>; it stays charged.</summary>
+    public PacketBuffer? TakeReady(SequenceNumber next)
+    {
+        if (_queue.First is { } first && first.Sequence.AtOrBefore(next))
+        {
+            _queue.Remove(first);
+            return first;
+        }
+
+        return null;
+    }
+
+    /// <summary>The cumulative acknowledgment has moved: forgets blocks below it.</summary>
+    public void OnAdvanced(SequenceNumber next)
+    {
+        if (IsEmpty)
+        {
+            _blockCount = 0;
+            return;
+        }
+
+        int kept = 0;
+        for (int i = 0; i < _blockCount; i++)
+        {
+            if (_blocks[i].Start.After(next))
+            {
+                _blocks[kept++] = _blocks[i];
+            }
+        }
+
+        _blockCount = kept;
+    }
+
+    /// <summary>Frees the buffer with the highest sequence: what memory pressure takes first. False when nothing is left.</summary>
+    public bool PruneLast()
+    {
+        if (_queue.Last is not { } last)
+        {
+            return false;
+        }
+
+        RemoveAndFree(last);
+
+        // What was reported may be gone now (reneging, RFC 2018 8): report nothing rather than something wrong.
+        _blockCount = 0;
+        return true;
+    }
+
+    public void Clear()
+    {
+        while (_queue.First is { } first)
+        {
+            RemoveAndFree(first);
+        }
+
+        _blockCount = 0;
+        _hasDuplicate = false;
+    }
+
+    public string? Verify() => _queue.Verify();
+
+    public int TrueSizeSum()
+    {
+        int sum = 0;
+        for (PacketBuffer? buffer = _queue.First; buffer is not null; buffer = buffer.Next)
+        {
+            sum += buffer.TrueSize;
+        }
+
+        return sum;
+    }
+
+    private void RemoveAndFree(PacketBuffer buffer)
+    {
+        _queue.Remove(buffer);
+        memory.UnchargeReceive(buffer.TrueSize);
+        buffer.Free();
+    }
+
+    /// <summary>RFC 2018 4: the block that contains the segment just received comes first.</summary>
+    private void NoteArrival(SequenceNumber start, SequenceNumber end)
+    {
+        int kept = 0;
+        for (int i = 0; i < _blockCount; i++)
+        {
+            SackBlock block = _blocks[i];
+            if (start.AtOrBefore(block.End) && block.Start.AtOrBefore(end))
+            {
+                start = SequenceNumber.Min(start, block.Start);
+                end = SequenceNumber.Max(end, block.End);
+            }
+            else
+            {
+                _blocks[kept++] = block;
+            }
+        }
+
+        kept = Math.Min(kept, TcpOptions.MaxSackBlocks - 1);
+        for (int i = kept; i > 0; i--)
+        {
+            _blocks[i] = _blocks[i - 1];
+        }
+
+        _blocks[0] = new SackBlock(start, end);
+        _blockCount = kept + 1;
+    }
+
+    [System.Runtime.CompilerServices.InlineArray(TcpOptions.MaxSackBlocks)]
+    private struct SackBlocks
+    {
+        private SackBlock _first;
+    }
+}

@@ -1,0 +1,56 @@
+using Penstock.Ip;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>A connection request between SYN and ACK: small, so that many can wait (Linux: <c>request_sock</c>). Belongs to its hash bucket and to the worker of its flow.</summary>
+internal sealed class SynReceivedEntry : FlowEntry
+{
+    private SynAckTimer? _timer;
+
+    public required ListenSocket Listener { get; init; }
+
+    public Worker? Worker;
+    public SequenceNumber Irs;
+    public SequenceNumber Iss;
+    public SequenceNumber RcvNxt;
+    public int PeerMss;
+    public int OwnMss;
+    public uint Window;
+    public uint TsRecent;
+    public uint TimestampOffset;
+    public long SentNanos;
+    public long LastAnswerNanos;
+    public int Retransmits;
+    public byte PeerWindowScale;
+    public byte OwnWindowScale;
+    public byte Tos;
+    public bool WindowScalingOk;
+    public bool TimestampsOk;
+    public bool SackOk;
+    public bool IsCookie;
+    public bool AckedWhileFull;
+
+    /// <summary>The window of the SYN-ACK and its scale; the same choice for a request and for the cookie that stands for one.</summary>
+    public void ChooseWindow(TcpSettings settings, int receiveBuffer)
+    {
+        int buffer = receiveBuffer > 0 ? receiveBuffer : settings.ReceiveBufferDefault;
+        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, OwnMss, WindowScalingOk, int.MaxValue);
+    }
+
+    public TimerEntry Timer(TcpLayer tcp) => _timer ??= new SynAckTimer(this, tcp);
+
+    public void CancelTimer(Worker worker)
+    {
+        if (_timer is not null)
+        {
+            worker.Timers.Cancel(_timer);
+        }
+    }
+
+    private sealed class SynAckTimer(SynReceivedEntry request, TcpLayer tcp) : TimerEntry
+    {
+        public override void OnTimer(long nowNanos) => tcp.OnRequestTimer(request, nowNanos);
+    }
+}

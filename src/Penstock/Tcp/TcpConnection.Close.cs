@@ -1,0 +1,299 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>How a connection ends: shutdown, close, linger, orphans, TIME-WAIT, abort, and the one place where everything it holds is given back.</summary>
+internal sealed partial class TcpConnection
+{
+    private bool _counted;
+
+    /// <summary>Closes the sending half: FIN behind everything queued (RFC 9293 3.10.4).</summary>
+    public void ShutdownSend()
+    {
+        if (SendShutdown)
+        {
+            return;
+        }
+
+        SendShutdown = true;
+        switch (State)
+        {
+            case TcpConnectionState.SynReceived:
+            case TcpConnectionState.Established:
+                SetState(TcpConnectionState.FinWait1);
+                SendFin();
+                break;
+            case TcpConnectionState.CloseWait:
+                SetState(TcpConnectionState.LastAck);
+                SendFin();
+                break;
+            case TcpConnectionState.SynSent:
+                Finish(SocketError.ConnectionAborted);
+                break;
+        }
+
+        Notify(SocketEvents.Writable | (_finReceived ? SocketEvents.HangUp : SocketEvents.None));
+    }
+
+    /// <summary>Nothing will be read any more; what comes is acknowledged and thrown away.</summary>
+    public void ShutdownReceive()
+    {
+        ReceiveShutdown = true;
+        Notify(SocketEvents.Readable);
+    }
+
+    private void SendFin()
+    {
+        int mss = CurrentMss();
+        if (_writeQueue.Last is { } tail)
+        {
+            tail.TcpFlags |= TcpFlags.Fin;
+            tail.EndSequence += 1;
+            _writeSeq += 1;
+        }
+        else
+        {
+            PacketBuffer? fin = Pool.RentBuffer(forced: true);
+            if (fin is null)
+            {
+                // Not even the reserve is left: the peer learns it the hard way.
+                Abort(SocketError.NoBufferSpaceAvailable);
+                return;
+            }
+
+            fin.Sequence = _writeSeq;
+            fin.EndSequence = _writeSeq + 1;
+            fin.TcpFlags = TcpFlags.Fin;
+            fin.SegmentCount = 1;
+            QueueCharged(fin);
+            _writeSeq += 1;
+        }
+
+        _finQueued = true;
+        PushPending(mss, NagleMode.Off);
+    }
+
+    /// <summary>Puts a control buffer on the write queue; its head is bought by force (R2.6: ACK, FIN and RST must not fail for lack of soft memory).</summary>
+    private void QueueCharged(PacketBuffer buffer)
+    {
+        Memory.ForceSchedule(buffer.TrueSize);
+        Memory.ChargeSend(buffer.TrueSize);
+        _writeQueue.Append(buffer);
+    }
+
+    /// <summary>
+    /// The application has closed its handle (Linux: tcp_close). Unread data or a linger of zero makes it a reset (RFC 2525 2.17); else a FIN goes and the connection
+    /// lives on as an orphan until it is acknowledged.
+    /// </summary>
+    public void CloseHandle(bool abortive)
+    {
+        if (IsOrphan)
+        {
+            return;
+        }
+
+        ReceiveShutdown = true;
+        bool unread = ReadableBytes > 0;
+        FreeReceiveQueue();
+        if (State == TcpConnectionState.Closed)
+        {
+            IsOrphan = true;
+            return;
+        }
+
+        if (unread || abortive)
+        {
+            _stack.Counters.Add(unread ? StackCounter.TcpAbortOnClose : StackCounter.TcpAbortOnLinger);
+            Abort(SocketError.ConnectionAborted);
+            IsOrphan = true;
+            return;
+        }
+
+        ShutdownSend();
+        if (State == TcpConnectionState.Closed)
+        {
+            IsOrphan = true;
+            return;
+        }
+
+        IsOrphan = true;
+        _counted = true;
+        _tcp.AddOrphan();
+        if (_tcp.TooManyOrphans)
+        {
+            _stack.Counters.Add(StackCounter.TcpAbortOnMemory);
+            Abort(SocketError.ConnectionAborted);
+            return;
+        }
+
+        if (State == TcpConnectionState.FinWait2)
+        {
+            StartFinWait2();
+        }
+    }
+
+    /// <summary>A handle was forgotten and collected.</summary>
+    private void OnHandleGone() => CloseHandle(abortive: true);
+
+    /// <summary>Has <see cref="CloseHandle"/> run by whoever owns the connection next. Never blocks; any thread, the finalizer's too.</summary>
+    internal void PostHandleGone() => RunOrDefer(DeferredWork.Close, Worker);
+
+    /// <summary>Resets the connection (RFC 9293 3.10.5).</summary>
+    public void Abort(SocketError error)
+    {
+        if (State is TcpConnectionState.Closed)
+        {
+            return;
+        }
+
+        if (State is not (TcpConnectionState.SynSent or TcpConnectionState.Listen))
+        {
+            SendResetSegment(_sndNxt);
+        }
+
+        Finish(error);
+    }
+
+    private void SendResetSegment(SequenceNumber sequence)
+    {
+        _stack.Counters.Add(StackCounter.TcpOutRsts);
+        bool withAck = IsSynchronized;
+        SendControl(withAck ? TcpFlags.Rst | TcpFlags.Ack : TcpFlags.Rst, sequence);
+    }
+
+    /// <summary>In FIN-WAIT-2 with nobody left to read, wait only so long for the peer's FIN (Linux: tcp_fin_timeout).</summary>
+    private void StartFinWait2()
+    {
+        if (IsOrphan)
+        {
+            long timeout = _lingerTwoNanos > 0 ? _lingerTwoNanos : _tcp.Settings.FinTimeout * Nanos.PerSecond;
+            Arm(ref _closeAtNanos, Now + timeout);
+        }
+    }
+
+    private long _lingerTwoNanos;
+
+    private void OnCloseTimer()
+    {
+        _closeAtNanos = Never;
+        if (State == TcpConnectionState.FinWait2 && IsOrphan)
+        {
+            Finish(SocketError.Success);
+        }
+    }
+
+    /// <summary>Leaves a small entry in the table's place and gives back everything else (RFC 9293 3.3.2, TIME-WAIT).</summary>
+    private void EnterTimeWait()
+    {
+        _tcp.StartTimeWait(new TimeWaitSeed
+        {
+            Key = Key,
+            SndNxt = _sndNxt,
+            RcvNxt = _rcvNxt,
+            ReceiveWindow = _rcvWnd,
+            ReceiveScale = _rcvWscale,
+            TimestampsOk = _timestampsOk,
+            TsRecent = _tsRecent,
+            TsOffset = _tsOffset,
+            TimeToLive = _timeToLive,
+            Tos = _tos,
+        }, this, Worker);
+        Finish(SocketError.Success, replaced: true);
+    }
+
+    /// <summary>The connection is over. What can still be read stays until the handle goes; everything else is given back now.</summary>
+    private void Finish(SocketError error, bool replaced = false)
+    {
+        if (State == TcpConnectionState.Closed && !_alive)
+        {
+            return;
+        }
+
+        _alive = false;
+        SetState(TcpConnectionState.Closed);
+        if (error != SocketError.Success)
+        {
+            Error = error;
+            FinalError = error;
+        }
+
+        StopAllTimers();
+        FreeSendQueues();
+        _outOfOrder?.Clear();
+        if (IsOrphan)
+        {
+            FreeReceiveQueue();
+        }
+
+        if (!replaced)
+        {
+            _tcp.Forget(this);
+        }
+
+        if (_counted)
+        {
+            _counted = false;
+            _tcp.RemoveOrphan();
+        }
+
+        SendShutdown = true;
+        _ackScheduled = _ackNow = _ackDeferred = false;
+        Listener?.OnChildGone(this);
+        _tcp.Memory.RemoveSocket();
+        Notify(SocketEvents.All);
+    }
+
+    private bool _alive = true;
+
+    private void FreeSendQueues()
+    {
+        while (_writeQueue.First is { } unsent)
+        {
+            _writeQueue.Remove(unsent);
+            FreeQueued(unsent);
+        }
+
+        while (_retransmitQueue.First is { } sent)
+        {
+            _retransmitQueue.Remove(sent);
+            FreeQueued(sent);
+        }
+
+        _retransmitHint = null;
+        _packetsOut = _sackedOut = _lostOut = _retransOut = 0;
+        Memory.Reclaim();
+    }
+
+    private void FreeReceiveQueue()
+    {
+        while (_receiveQueue.First is { } unread)
+        {
+            _receiveQueue.Remove(unread);
+            Memory.UnchargeReceive(unread.TrueSize);
+            unread.Free();
+        }
+
+        _copiedSeq = _finReceived ? _finSequence : _rcvNxt;
+        Memory.Reclaim();
+    }
+
+    /// <summary>It never began: no port was free. Nobody has seen it.</summary>
+    internal void Discard()
+    {
+        _alive = false;
+        _tcp.Memory.RemoveSocket();
+    }
+
+    /// <summary>The stack is going away: nothing more is sent.</summary>
+    internal void Drop()
+    {
+        DropBacklog();
+        IsOrphan = true;
+        Finish(SocketError.ConnectionAborted);
+        FreeReceiveQueue();
+    }
+}

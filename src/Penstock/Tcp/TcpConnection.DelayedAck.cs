@@ -1,0 +1,265 @@
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// When to acknowledge: at once for every second segment, for what is out of order or unusual, and while the peer is in slow start (quick mode); else delayed by an adaptive time of 40 to 200 ms (RFC 5681 4.2,
+/// RFC 9293 3.8.6.3), or together with data that goes the other way.
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    private const long AckTimeoutMin = TcpSettings.DelayedAckMinMilliseconds * Nanos.PerMillisecond;
+    private const long AckTimeoutMax = TcpSettings.DelayedAckMaxMilliseconds * Nanos.PerMillisecond;
+
+    private long _ackTimeoutNanos;
+    private long _lastDataReceivedNanos;
+    private int _quickAcks;
+    private int _pingPong;
+    private bool _ackScheduled;
+    private bool _ackNow;
+    private bool _draining;
+    private bool _ackDeferred;
+
+    /// <summary>Interactive: our data goes out soon after theirs came in, so an ACK can ride along.</summary>
+    private bool IsInteractive => _pingPong >= 1;
+
+    private void ScheduleAck() => _ackScheduled = true;
+
+    private void EnterQuickAck(int most)
+    {
+        int count = (int)Math.Min(Math.Max(_rcvWnd / (2u * (uint)Math.Max(_receiveMss, 1)), 2), (uint)most);
+        _quickAcks = Math.Max(_quickAcks, count);
+        _pingPong = 0;
+        _ackTimeoutNanos = AckTimeoutMin;
+    }
+
+    /// <summary>In-order or out-of-order payload arrived: adapts the delay to the spacing of the peer's segments.</summary>
+    private void OnDataReceived(int length, int segmentSize, int trueSize)
+    {
+        long now = Now;
+        ScheduleAck();
+        MeasureReceived(length, segmentSize, trueSize);
+        MeasureReceiverRtt(now);
+        _dataSegmentsIn += Math.Max(1, segmentSize > 0 ? (length + segmentSize - 1) / segmentSize : 1);
+        if (_ackTimeoutNanos == 0)
+        {
+            // The first data of a connection: the peer is in slow start and wants every ACK.
+            EnterQuickAck(16);
+        }
+        else
+        {
+            long gap = now - _lastDataReceivedNanos;
+            if (gap <= AckTimeoutMin / 2)
+            {
+                _ackTimeoutNanos = (_ackTimeoutNanos >> 1) + (AckTimeoutMin / 2);
+            }
+            else if (gap < _ackTimeoutNanos)
+            {
+                _ackTimeoutNanos = Math.Min((_ackTimeoutNanos >> 1) + gap, _rtoNanos);
+            }
+            else if (gap > _rtoNanos)
+            {
+                EnterQuickAck(16);
+            }
+        }
+
+        _lastDataReceivedNanos = now;
+        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && length >= _receiveMss)
+        {
+            uint elapsed = TimestampTicks(now) - _rcvTsEcr;
+            if (elapsed < 3_600_000)
+            {
+                UpdateReceiverRtt(Math.Max(elapsed, 1) * Nanos.PerMillisecond, fromTimestamps: true);
+            }
+        }
+
+        if (length >= 128)
+        {
+            GrowWindow(length, trueSize);
+        }
+    }
+
+    /// <summary>After a segment was processed: an ACK now, later, or not at all.</summary>
+    private void CheckAckNeeded()
+    {
+        if (!_ackScheduled)
+        {
+            return;
+        }
+
+        bool moreThanOne = _rcvNxt.Since(_rcvWup) > _receiveMss
+            && (FreeWindowMoved() || ReadableBytes < ReceiveLowWater);
+        if (moreThanOne || _quickAcks > 0 && !IsInteractive || _ackNow)
+        {
+            SendAckOrDefer();
+            return;
+        }
+
+        ScheduleDelayedAck();
+    }
+
+    /// <summary>True when the window we would offer now is worth telling.</summary>
+    private bool FreeWindowMoved() => ComputeWindow() >= OfferedWindow();
+
+    internal int ReceiveLowWater = 1;
+
+    /// <summary>During a drain of the backlog ACKs are collected into one for all of it (tcp_backlog_ack_defer).</summary>
+    private void SendAckOrDefer()
+    {
+        if (_draining && _tcp.Settings.BacklogAckDefer)
+        {
+            _ackDeferred = true;
+            return;
+        }
+
+        SendAckNow();
+    }
+
+    protected override void OnDrainBegins() => _draining = true;
+
+    protected override bool OnDrainEnds()
+    {
+        _draining = false;
+        return _ackDeferred;
+    }
+
+    private void FlushDeferredAck()
+    {
+        if (_ackDeferred)
+        {
+            _ackDeferred = false;
+            if (_ackScheduled || _ackNow)
+            {
+                SendAckNow();
+            }
+        }
+    }
+
+    private void ScheduleDelayedAck()
+    {
+        long now = Now;
+        long delay = _ackTimeoutNanos;
+        if (delay > AckTimeoutMin)
+        {
+            long most = Nanos.PerSecond / 2;
+            if (IsInteractive)
+            {
+                most = AckTimeoutMax;
+            }
+
+            if (Rtt.HasSample)
+            {
+                most = Math.Min(most, Math.Max(Rtt.SmoothedNanos, AckTimeoutMin));
+            }
+
+            delay = Math.Min(delay, most);
+        }
+
+        delay = Math.Clamp(delay, AckTimeoutMin, AckTimeoutMax);
+        long at = now + delay;
+        if (_ackAtNanos != Never)
+        {
+            if (_ackAtNanos <= now + (delay >> 2))
+            {
+                SendAckNow();
+                return;
+            }
+
+            at = Math.Min(at, _ackAtNanos);
+        }
+
+        Arm(ref _ackAtNanos, at);
+    }
+
+    private void OnAckTimer(long now)
+    {
+        _ackAtNanos = Never;
+        if (!_ackScheduled || !IsSynchronized)
+        {
+            return;
+        }
+
+        if (!IsInteractive)
+        {
+            // It was missed: the estimate was too short for this peer.
+            _ackTimeoutNanos = Math.Min(_ackTimeoutNanos << 1, _rtoNanos);
+        }
+        else
+        {
+            _pingPong = 0;
+            _ackTimeoutNanos = AckTimeoutMin;
+        }
+
+        _stack.Counters.Add(StackCounter.DelayedACKs);
+        SendAckNow();
+    }
+
+    protected override void OnDeferred(DeferredWork work)
+    {
+        if ((work & DeferredWork.Timer) != 0 && _ackAtNanos <= Now)
+        {
+            _stack.Counters.Add(StackCounter.DelayedACKLocked);
+        }
+    }
+
+    /// <summary>A segment with ACK has just gone out.</summary>
+    private void OnAckSent(int segments)
+    {
+        if (_quickAcks > 0)
+        {
+            _quickAcks = Math.Max(0, _quickAcks - segments);
+            if (_quickAcks == 0)
+            {
+                _ackTimeoutNanos = AckTimeoutMin;
+            }
+        }
+
+        _ackScheduled = false;
+        _ackNow = false;
+        _ackDeferred = false;
+        _ackAtNanos = Never;
+    }
+
+    /// <summary>Data went out: if theirs came in shortly before, this is a conversation.</summary>
+    private void OnDataSent(long now)
+    {
+        if (now - _lastDataReceivedNanos < _ackTimeoutNanos)
+        {
+            _pingPong = Math.Min(_pingPong + 1, 255);
+        }
+    }
+
+    private void SendAckNow()
+    {
+        if (State is TcpConnectionState.Closed or TcpConnectionState.SynSent or TcpConnectionState.Listen)
+        {
+            return;
+        }
+
+        if (!SendControl(TcpFlags.Ack, _sndNxt))
+        {
+            // No memory for an ACK: try again with the next delayed one.
+            ScheduleAck();
+            Arm(ref _ackAtNanos, Now + AckTimeoutMax);
+        }
+    }
+
+    /// <summary>Sends a segment without payload. False when there was no memory for it or the link refused it.</summary>
+    private bool SendControl(TcpFlags flags, SequenceNumber sequence)
+    {
+        PacketBuffer? packet = Pool.RentBuffer(forced: true);
+        if (packet is null || !packet.TryRentHead(forced: true))
+        {
+            packet?.Free();
+            return false;
+        }
+
+        packet.Sequence = packet.EndSequence = sequence;
+        packet.SegmentCount = 1;
+        _stack.Counters.Add(StackCounter.TcpOutSegs);
+        return SendSegment(packet, flags);
+    }
+}

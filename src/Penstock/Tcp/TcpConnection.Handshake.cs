@@ -1,0 +1,321 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Tcp.Congestion;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>The beginning of a connection: the active open, the crossing of SYNs, and becoming established from a connection request (RFC 9293 3.5).</summary>
+internal sealed partial class TcpConnection
+{
+    private SocketError _softError;
+
+    /// <summary>Millisecond clock of the timestamp option, offset for each connection so that it tells nothing about the host (RFC 7323 5.4).</summary>
+    private uint TimestampNow(long now) => TimestampTicks(now) + _tsOffset;
+
+    private static uint TimestampTicks(long nanos) => (uint)(nanos / Nanos.PerMillisecond);
+
+    /// <summary>Sends the SYN. The caller owns the connection, which is in the table already.</summary>
+    public void BeginConnect()
+    {
+        _tsOffset = _tcp.TimestampOffset(Key);
+        _iss = _tcp.InitialSequence(Key, Now);
+        _sndUna = _iss;
+        _sndNxt = _iss;
+        _writeSeq = _iss + 1;
+        _pushedSeq = _writeSeq;
+        _sndSml = _iss;
+        _sndUp = _iss;
+        _highestSacked = _iss;
+        RefreshRoute();
+        if (_advertisedMss == 0)
+        {
+            _advertisedMss = 536;
+        }
+
+        SelectInitialWindow(_advertisedMss, _tcp.Settings.WindowScaling);
+        _timestampsOk = false;
+        Cwnd.StampNanos = Now;
+        SetState(TcpConnectionState.SynSent);
+        PacketBuffer? syn = Pool.RentBuffer(forced: true);
+        if (syn is null)
+        {
+            Finish(SocketError.NoBufferSpaceAvailable);
+            return;
+        }
+
+        syn.Sequence = _iss;
+        syn.EndSequence = _iss + 1;
+        syn.TcpFlags = TcpFlags.Syn;
+        syn.SegmentCount = 1;
+        QueueCharged(syn);
+        if (Transmit(syn))
+        {
+            _writeQueue.Remove(syn);
+        }
+        else
+        {
+            // Nothing could be sent now: the timer tries again as if it had been lost.
+            syn.SentNanos = Now;
+            _writeQueue.Remove(syn);
+        }
+
+        _retransmitQueue.Append(syn);
+        _packetsOut = 1;
+        _sndNxt = syn.EndSequence;
+        _stack.Counters.Add(StackCounter.TcpActiveOpens);
+        RearmRetransmitTimer();
+    }
+
+    /// <summary>The connection side of a request that was answered and acknowledged: takes over what the small entry negotiated.</summary>
+    public void AcceptRequest(SynReceivedEntry request, PacketBuffer ack)
+    {
+        _tsOffset = request.TimestampOffset;
+        _iss = request.Iss;
+        _irs = request.Irs;
+        _sndUna = _iss;
+        _sndNxt = _writeSeq = _pushedSeq = _iss + 1;
+        _sndSml = _sndUp = _sndNxt;
+        _highestSacked = _iss;
+        _rcvNxt = _rcvWup = _copiedSeq = request.RcvNxt;
+        _peerMss = request.PeerMss;
+        _windowScalingOk = request.WindowScalingOk;
+        _sndWscale = request.PeerWindowScale;
+        _rcvWscale = request.OwnWindowScale;
+        _timestampsOk = request.TimestampsOk;
+        _sackOk = request.SackOk;
+        _tsRecent = request.TsRecent;
+        _tsRecentNanos = Now;
+        _advertisedMss = request.OwnMss;
+        _rcvWnd = request.Window;
+        _rcvSsthresh = (int)_rcvWnd;
+        _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
+        _tos = request.Tos;
+        _scalingRatio = InitialWindow.ScalingRatio(_tcp.Settings);
+        RefreshRoute();
+        _sndWl1 = ack.Sequence;
+        _sndWnd = _maxWindow = ack.Window << _sndWscale;
+        _rtoNanos = InitialRtoNanos;
+        SetState(TcpConnectionState.SynReceived);
+        _packetsOut = 0;
+        if (request.Retransmits == 0 && request.SentNanos > 0)
+        {
+            long rtt = Now - request.SentNanos;
+            _minimumRtt.Update(Now, Math.Max(rtt, 1));
+            Rtt.Sample(Math.Max(rtt, 1), _sndUna, _sndNxt);
+            _rtoNanos = Rtt.RtoNanos;
+        }
+        else if (request.Retransmits > 0)
+        {
+            // RFC 6298 5.7: a retransmitted SYN-ACK is a sign of trouble, so begin with one segment less boldly.
+            Cwnd.Window = 1;
+        }
+
+        _stack.Counters.Add(StackCounter.TcpPassiveOpens);
+    }
+
+    /// <summary>Processes a segment for a connection that the caller owns because it has just made it. Takes the packet over.</summary>
+    public void ReceiveOwned(PacketBuffer packet) => ProcessPacket(packet);
+
+    private void EnterEstablished(PacketBuffer packet)
+    {
+        SetState(TcpConnectionState.Established);
+        long now = Now;
+        _establishedNanos = now;
+        _lastReceivedNanos = now;
+        _sndWl1 = packet.Sequence;
+        _cwndUsageSequence = _sndNxt;
+        StartReceiveSpace(now);
+        _rcvRttSequence = _rcvNxt;
+        ExpandSendBuffer();
+        ArmKeepAlive();
+        Notify(SocketEvents.Connected | SocketEvents.Writable);
+        Listener?.OnChildEstablished(this);
+    }
+
+    private void BuildSynOptions(ref TcpOptions options, bool isSynAck, long now)
+    {
+        TcpSettings settings = _tcp.Settings;
+        options.HasMss = true;
+        options.Mss = (ushort)_advertisedMss;
+        bool timestamps = isSynAck ? _timestampsOk : settings.Timestamps;
+        if (timestamps)
+        {
+            options.HasTimestamps = true;
+            options.TsVal = TimestampNow(now);
+            options.TsEcr = isSynAck ? _tsRecent : 0;
+        }
+
+        options.SackPermitted = isSynAck ? _sackOk : settings.Sack;
+        if (isSynAck ? _windowScalingOk : settings.WindowScaling)
+        {
+            options.HasWindowScale = true;
+            options.WindowScale = _rcvWscale;
+        }
+    }
+
+    private void TakePeerOptions(in TcpOptions options, long now)
+    {
+        TcpSettings settings = _tcp.Settings;
+        _peerMss = options.HasMss && options.Mss > 0 ? Math.Max(options.Mss, (ushort)settings.MinSendMss) : 536;
+        if (_userMss > 0)
+        {
+            _peerMss = Math.Min(_peerMss, _userMss);
+        }
+
+        _windowScalingOk = options.HasWindowScale && settings.WindowScaling;
+        _sndWscale = _windowScalingOk ? options.WindowScale : (byte)0;
+        if (!_windowScalingOk)
+        {
+            _rcvWscale = 0;
+            _windowClamp = Math.Min(_windowClamp, 65535);
+        }
+
+        _timestampsOk = options.HasTimestamps && settings.Timestamps;
+        if (_timestampsOk)
+        {
+            _tsRecent = options.TsVal;
+            _tsRecentNanos = now;
+            _sawTimestamp = true;
+            _rcvTsVal = options.TsVal;
+            _rcvTsEcr = options.TsEcr != 0 ? options.TsEcr - _tsOffset : 0;
+        }
+
+        _sackOk = options.SackPermitted && settings.Sack;
+        InvalidateRoute();
+        RefreshRoute();
+    }
+
+    /// <summary>RFC 9293 3.10.7.3.</summary>
+    private void ProcessInSynSent(PacketBuffer packet)
+    {
+        TcpFlags flags = packet.TcpFlags;
+        long now = Now;
+        if ((flags & TcpFlags.Ack) != 0)
+        {
+            if (!packet.Acknowledgment.After(_sndUna) || packet.Acknowledgment.After(_sndNxt))
+            {
+                if ((flags & TcpFlags.Rst) == 0)
+                {
+                    SendResetSegment(packet.Acknowledgment);
+                }
+
+                packet.Free();
+                return;
+            }
+
+            if (packet.Options.HasTimestamps && packet.Options.TsEcr != 0 && _retransmits == 0
+                && (int)(packet.Options.TsEcr - _tsOffset - TimestampTicks(now)) > 0)
+            {
+                _stack.Counters.Add(StackCounter.PawsActive);
+                SendResetSegment(packet.Acknowledgment);
+                packet.Free();
+                return;
+            }
+        }
+
+        if ((flags & TcpFlags.Rst) != 0)
+        {
+            if ((flags & TcpFlags.Ack) != 0)
+            {
+                OnReset();
+            }
+
+            packet.Free();
+            return;
+        }
+
+        if ((flags & TcpFlags.Syn) == 0)
+        {
+            packet.Free();
+            return;
+        }
+
+        _irs = packet.Sequence;
+        _rcvNxt = _rcvWup = _copiedSeq = _irs + 1;
+        TakePeerOptions(packet.Options, now);
+        _sndWnd = packet.Window;
+        _maxWindow = Math.Max(_maxWindow, _sndWnd);
+        _sndWl1 = packet.Sequence;
+        _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
+        if ((flags & TcpFlags.Ack) != 0)
+        {
+            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true };
+            SequenceNumber before = _sndUna;
+            bool retransmitted = _retransmits > 0;
+            _sndUna = packet.Acknowledgment;
+            CleanRetransmitQueue(before, ref outcome);
+            StopRetransmitTimer();
+            Recovery.State = LossRecovery.CongestionState.Open;
+            Recovery.UndoMarker = null;
+            _retransmits = 0;
+            _backoff = 0;
+            Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
+            Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;
+            _highestSacked = _sndUna;
+            EnterEstablished(packet);
+
+            // Data or FIN may ride on a SYN-ACK (RFC 9293 3.10.7.3): processed as behind it.
+            packet.Sequence += 1;
+            packet.TcpFlags &= ~TcpFlags.Syn;
+            ScheduleAck();
+            if (packet.Length > 0 || (flags & TcpFlags.Fin) != 0)
+            {
+                QueueData(packet);
+            }
+            else
+            {
+                packet.Free();
+            }
+
+            if (_writeQueue.First is not null)
+            {
+                PushPending();
+            }
+
+            if (_ackScheduled)
+            {
+                // The third segment of the handshake goes at once, unless data has carried it.
+                SendAckNow();
+            }
+
+            return;
+        }
+
+        // Simultaneous open: our SYN goes again, now with an ACK.
+        SetState(TcpConnectionState.SynReceived);
+        if (_retransmitQueue.First is { } syn)
+        {
+            RetransmitBuffer(syn, 1);
+        }
+
+        packet.Free();
+    }
+
+    /// <summary>An ICMP error about a connection that is being opened ends it; about an open one it is only remembered (RFC 5927 6, RFC 9293 3.9.2.2).</summary>
+    internal void OnIcmpError(SequenceNumber quoted, SocketError error)
+    {
+        if (State is TcpConnectionState.Closed or TcpConnectionState.Listen)
+        {
+            return;
+        }
+
+        if (!quoted.Between(_sndUna, _sndNxt))
+        {
+            _stack.Counters.Add(StackCounter.OutOfWindowIcmps);
+            return;
+        }
+
+        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        {
+            _stack.Counters.Add(StackCounter.TcpAttemptFails);
+            Finish(error);
+        }
+        else
+        {
+            _softError = error;
+        }
+    }
+}

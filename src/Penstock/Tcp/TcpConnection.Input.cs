@@ -1,0 +1,431 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// Where a segment arrives, the connection owned: is it acceptable (RFC 9293 3.10.7, RFC 5961, RFC 7323), what does its acknowledgment do, what its data. The only way in,
+/// whether it comes straight from the worker or out of the backlog.
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    private long _lastInvalidAckNanos = long.MinValue / 2;
+    private long _lastReceivedNanos;
+
+    protected override void ProcessPacket(PacketBuffer packet)
+    {
+        _segmentsIn += Math.Max(1, packet.SegmentCount);
+        switch (State)
+        {
+            case TcpConnectionState.Closed:
+                // It was found before it closed; its answer is that of a connection that does not exist.
+                _tcp.ReplyToUnknown(packet, Worker);
+                packet.Free();
+                break;
+            case TcpConnectionState.SynSent:
+                ProcessInSynSent(packet);
+                break;
+            default:
+                ProcessSynchronized(packet);
+                break;
+        }
+    }
+
+    private void ProcessSynchronized(PacketBuffer packet)
+    {
+        if (!ValidateIncoming(packet))
+        {
+            packet.Free();
+            return;
+        }
+
+        if ((packet.TcpFlags & TcpFlags.Ack) == 0)
+        {
+            // RFC 9293 3.10.7.4, fifth: nothing without ACK is of use here.
+            packet.Free();
+            return;
+        }
+
+        if (!ProcessAck(packet))
+        {
+            packet.Free();
+            return;
+        }
+
+        if (State == TcpConnectionState.Closed)
+        {
+            packet.Free();
+            return;
+        }
+
+        StepAfterAck(packet, out bool done);
+        if (done)
+        {
+            packet.Free();
+            return;
+        }
+
+        if ((packet.TcpFlags & TcpFlags.Urg) != 0)
+        {
+            CheckUrgent(packet);
+        }
+
+        if (_urgentState == UrgentPending)
+        {
+            TakeUrgent(packet);
+        }
+
+        switch (State)
+        {
+            case TcpConnectionState.CloseWait:
+            case TcpConnectionState.Closing:
+            case TcpConnectionState.LastAck:
+                // The peer has sent FIN: what comes behind it is noise, what came before it is old.
+                if (packet.Sequence.Before(_rcvNxt) && packet.Length > 0)
+                {
+                    QueueData(packet);
+                }
+                else
+                {
+                    packet.Free();
+                }
+
+                break;
+            case TcpConnectionState.FinWait1:
+            case TcpConnectionState.FinWait2:
+                if (IsOrphan && packet.Length > 0 && packet.EndSequence.After(_rcvNxt))
+                {
+                    // RFC 9293 3.6.1: nobody will read this any more; the peer has to know.
+                    _stack.Counters.Add(StackCounter.TcpAbortOnData);
+                    SequenceNumber next = _sndNxt;
+                    packet.Free();
+                    SendResetSegment(next);
+                    Finish(SocketError.ConnectionAborted);
+                    return;
+                }
+
+                QueueData(packet);
+                break;
+            default:
+                QueueData(packet);
+                break;
+        }
+
+        if (State == TcpConnectionState.Closed)
+        {
+            return;
+        }
+
+        // What the ACK allowed goes out before we decide whether an ACK of our own is still needed.
+        if (_writeQueue.First is not null)
+        {
+            PushPending();
+        }
+
+        CheckSendSpace();
+        CheckAckNeeded();
+    }
+
+    /// <summary>State changes that the acknowledgment of our SYN or FIN brings (RFC 9293 3.10.7.4, fifth).</summary>
+    private void StepAfterAck(PacketBuffer packet, out bool done)
+    {
+        done = false;
+        switch (State)
+        {
+            case TcpConnectionState.SynReceived:
+                if (_sndUna == _iss)
+                {
+                    done = true;
+                    return;
+                }
+
+                EnterEstablished(packet);
+                if (_finQueued)
+                {
+                    SetState(TcpConnectionState.FinWait1);
+                }
+
+                break;
+            case TcpConnectionState.FinWait1:
+                if (IsFinAcknowledged)
+                {
+                    SetState(TcpConnectionState.FinWait2);
+                    Notify(SocketEvents.Drained);
+                    StartFinWait2();
+                }
+
+                break;
+            case TcpConnectionState.Closing:
+                if (IsFinAcknowledged)
+                {
+                    EnterTimeWait();
+                    done = true;
+                }
+
+                break;
+            case TcpConnectionState.LastAck:
+                if (IsFinAcknowledged)
+                {
+                    Finish(SocketError.Success);
+                    done = true;
+                }
+
+                break;
+        }
+    }
+
+    private bool IsFinAcknowledged => _finQueued && _sndUna == _writeSeq;
+
+    /// <summary>RFC 9293 3.10.7.4, first to fourth, with PAWS (RFC 7323 5) and RFC 5961. False: the segment is answered as it deserves and dropped.</summary>
+    private bool ValidateIncoming(PacketBuffer packet)
+    {
+        long now = Now;
+        if (_timestampsOk)
+        {
+            if (packet.Options.HasTimestamps)
+            {
+                _sawTimestamp = true;
+                _rcvTsVal = packet.Options.TsVal;
+                _rcvTsEcr = packet.Options.TsEcr != 0 ? packet.Options.TsEcr - _tsOffset : 0;
+                if ((packet.TcpFlags & TcpFlags.Rst) == 0 && IsPawsReject(packet, now))
+                {
+                    _stack.Counters.Add(StackCounter.PawsEstab);
+                    if ((packet.TcpFlags & TcpFlags.Syn) != 0)
+                    {
+                        SendChallengeAck(now);
+                        return false;
+                    }
+
+                    if (MaySendInvalidAck(now))
+                    {
+                        SendDuplicateAck(packet);
+                    }
+
+                    return false;
+                }
+            }
+            else
+            {
+                _sawTimestamp = false;
+            }
+        }
+
+        if (!IsInWindow(packet))
+        {
+            // RFC 9293: an unacceptable segment is answered with an ACK, except for a reset.
+            if ((packet.TcpFlags & TcpFlags.Rst) == 0)
+            {
+                if ((packet.TcpFlags & TcpFlags.Syn) != 0)
+                {
+                    _stack.Counters.Add(StackCounter.TcpSynChallenge);
+                    SendChallengeAck(now);
+                }
+                else if (MaySendInvalidAck(now))
+                {
+                    SendDuplicateAck(packet);
+                }
+            }
+            else if (IsResetAtFin(packet))
+            {
+                OnReset();
+            }
+
+            return false;
+        }
+
+        if ((packet.TcpFlags & TcpFlags.Rst) != 0)
+        {
+            // RFC 5961 3.2: only a reset at exactly the next byte is believed; with SACK, also one at the end of what we have reported.
+            if (packet.Sequence == _rcvNxt || IsResetAtFin(packet) || IsResetBehindSack(packet))
+            {
+                OnReset();
+            }
+            else
+            {
+                SendChallengeAck(now);
+            }
+
+            return false;
+        }
+
+        if ((packet.TcpFlags & TcpFlags.Syn) != 0)
+        {
+            if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
+                && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
+            {
+                // The SYN-ACK of a simultaneous open.
+                return true;
+            }
+
+            // RFC 5961 4.2: never a reason to drop the connection.
+            _stack.Counters.Add(StackCounter.TcpSynChallenge);
+            SendChallengeAck(now);
+            return false;
+        }
+
+        return true;
+    }
+
+    private bool IsInWindow(PacketBuffer packet) =>
+        packet.EndSequence.AtOrAfter(_rcvWup) && packet.Sequence.AtOrBefore(_rcvNxt + (int)OfferedWindow())
+        && !(packet.Sequence.After(_rcvNxt) && packet.Sequence == _rcvNxt + (int)OfferedWindow() && packet.Length > 0);
+
+    /// <summary>A peer that closed its end resets with the sequence number before its FIN (RFC 5961 3.2, as Linux and macOS need it).</summary>
+    private bool IsResetAtFin(PacketBuffer packet) =>
+        packet.Sequence == _rcvNxt - 1
+        && State is TcpConnectionState.CloseWait or TcpConnectionState.LastAck or TcpConnectionState.Closing;
+
+    private bool IsResetBehindSack(PacketBuffer packet)
+    {
+        if (_outOfOrder is not { IsEmpty: false })
+        {
+            return false;
+        }
+
+        return packet.Sequence == _outOfOrder.HighestSacked(_rcvNxt);
+    }
+
+    /// <summary>RFC 7323 5.3: the timestamp runs backwards, and it is neither a harmless reordered ACK nor so long ago that the clock may have wrapped.</summary>
+    private bool IsPawsReject(PacketBuffer packet, long now)
+    {
+        if ((int)(_tsRecent - packet.Options.TsVal) <= 0)
+        {
+            return false;
+        }
+
+        const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
+        if (now - _tsRecentNanos >= PawsLifetime || _tsRecent == 0)
+        {
+            return false;
+        }
+
+        bool disorderedAck = packet.Sequence == packet.EndSequence && packet.Sequence == _rcvNxt && packet.Acknowledgment == _sndUna
+            && (int)(_tsRecent - packet.Options.TsVal) <= Rtt.RtoNanos / Nanos.PerMillisecond * 1200 / 1000;
+        return !disorderedAck;
+    }
+
+    /// <summary>RFC 7323 4.3: TS.Recent moves only with a segment that covers the last byte we acknowledged.</summary>
+    private void UpdateTsRecent(PacketBuffer packet, long now)
+    {
+        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && (int)(_rcvTsVal - _tsRecent) >= 0)
+        {
+            _tsRecent = _rcvTsVal;
+            _tsRecentNanos = now;
+        }
+    }
+
+    /// <summary>ACKs for segments that should not have come are limited for each connection, so that two confused ends do not talk for ever.</summary>
+    private bool MaySendInvalidAck(long now)
+    {
+        if (now - _lastInvalidAckNanos < _tcp.Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
+        {
+            _stack.Counters.Add(StackCounter.TcpAckSkipped);
+            return false;
+        }
+
+        _lastInvalidAckNanos = now;
+        return true;
+    }
+
+    /// <summary>RFC 5961 7: challenge ACKs are limited for each connection and for the stack.</summary>
+    private void SendChallengeAck(long now)
+    {
+        if (!MaySendInvalidAck(now))
+        {
+            return;
+        }
+
+        if (!_tcp.TakeChallengeToken(now))
+        {
+            _stack.Counters.Add(StackCounter.TcpAckSkippedChallenge);
+            return;
+        }
+
+        _stack.Counters.Add(StackCounter.TcpChallengeACK);
+        SendAckNow();
+    }
+
+    private void SendDuplicateAck(PacketBuffer packet)
+    {
+        if (packet.EndSequence != packet.Sequence && packet.Sequence.Before(_rcvNxt))
+        {
+            _stack.Counters.Add(StackCounter.DelayedACKLost);
+            EnterQuickAck(16);
+            if (_sackOk && _tcp.Settings.Dsack)
+            {
+                OutOfOrder.NoteDuplicate(packet.Sequence, SequenceNumber.Min(packet.EndSequence, _rcvNxt));
+                _stack.Counters.Add(StackCounter.TcpDsackOldSent);
+            }
+        }
+
+        SendAckNow();
+    }
+
+    /// <summary>The peer reset the connection (RFC 9293 3.10.7.4, second).</summary>
+    private void OnReset()
+    {
+        SocketError error = State switch
+        {
+            TcpConnectionState.SynSent => SocketError.ConnectionRefused,
+            TcpConnectionState.CloseWait => SocketError.Shutdown,
+            TcpConnectionState.Closed => SocketError.Success,
+            _ => SocketError.ConnectionReset,
+        };
+        if (State is TcpConnectionState.Established or TcpConnectionState.CloseWait)
+        {
+            _stack.Counters.Add(StackCounter.TcpEstabResets);
+        }
+        else if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        {
+            _stack.Counters.Add(StackCounter.TcpAttemptFails);
+        }
+
+        Finish(error);
+    }
+
+    protected override bool TryCoalesce(PacketBuffer tail, PacketBuffer packet)
+    {
+        const TcpFlags Same = TcpFlags.Ece | TcpFlags.Cwr | TcpFlags.Ae;
+        const TcpFlags Never = TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Urg;
+        if (!_tcp.Settings.BacklogCoalesce
+            || tail.EndSequence != packet.Sequence
+            || ((tail.TcpFlags ^ packet.TcpFlags) & Same) != 0
+            || ((tail.TcpFlags | packet.TcpFlags) & Never) != 0
+            || (tail.TcpFlags & packet.TcpFlags & TcpFlags.Ack) == 0
+            || (tail.TcpFlags & TcpFlags.Fin) != 0
+            || tail.Tos != packet.Tos
+            || tail.Options.HasTimestamps != packet.Options.HasTimestamps
+            || tail.Options.TsVal != packet.Options.TsVal
+            || tail.Options.TsEcr != packet.Options.TsEcr
+            || !tail.Options.SackBlocks.SequenceEqual(packet.Options.SackBlocks)
+            || tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments)
+        {
+            return false;
+        }
+
+        int payload = packet.TrueSize - packet.HeadTrueSize;
+        int segments = Math.Max(1, tail.SegmentCount) + Math.Max(1, packet.SegmentCount);
+        if (packet.Length > 0)
+        {
+            int tailSize = tail.GsoSize > 0 ? tail.GsoSize : tail.Length;
+            tail.GsoSize = Math.Max(tailSize, packet.GsoSize > 0 ? packet.GsoSize : packet.Length);
+            tail.TakePayload(packet);
+            tail.TrueSize += payload;
+        }
+
+        tail.EndSequence = packet.EndSequence;
+        tail.TcpFlags |= packet.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
+        tail.SegmentCount = segments;
+        if (packet.Acknowledgment.AtOrAfter(tail.Acknowledgment))
+        {
+            tail.Acknowledgment = packet.Acknowledgment;
+            tail.Window = packet.Window;
+        }
+
+        tail.ArrivalNanos = packet.ArrivalNanos;
+        return true;
+    }
+}

@@ -1,0 +1,528 @@
+using Penstock.Buffers;
+using Penstock.Ip;
+using Penstock.Tcp.Congestion;
+using Penstock.Tcp.LossRecovery;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// Output: decides what of the write queue may go (congestion window, peer's window, Nagle, sizes), and is the one place that hands segments to IP. A queued buffer
+/// is never written to; what goes out is a clone with headers of its own.
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    /// <summary>Payload bytes of one super-segment: 64 KiB less room for all headers (Linux: 65536 - 1 - MAX_TCP_HEADER).</summary>
+    private const int MaximumSuperSegment = 65215;
+
+    private NagleMode _nagle;
+    private bool _waitsForLink;
+    private int _throttled;
+    private ResumeItem? _resume;
+
+    /// <summary>Sends what may be sent now; arms the probe timer when nothing is in flight and nothing may go.</summary>
+    private void PushPending(int mss, NagleMode nagle)
+    {
+        if (State == TcpConnectionState.Closed)
+        {
+            return;
+        }
+
+        if (WriteTransmit(mss, nagle, pushOne: false))
+        {
+            CheckProbeTimer();
+        }
+    }
+
+    private void PushPending() => PushPending(CurrentMss(), _nagle);
+
+    /// <summary>Sends the head of the write queue alone, if it may go: the first buffer of a long send goes while the rest is being copied.</summary>
+    private void PushOne(int mss) => WriteTransmit(mss, NagleMode.Push, pushOne: true);
+
+    /// <summary>
+    /// The transmission loop. Returns true when nothing is in flight although something is queued, so that the caller has to see to a probe.
+    /// </summary>
+    private bool WriteTransmit(int mss, NagleMode nagle, bool pushOne, bool probing = false)
+    {
+        int sent = 0;
+        bool windowLimited = false;
+        while (_writeQueue.First is { } buffer)
+        {
+            int segments = SetSegments(buffer, mss);
+            int quota = CongestionQuota();
+            if (quota == 0)
+            {
+                if (!probing)
+                {
+                    windowLimited = true;
+                    break;
+                }
+
+                quota = 1;
+            }
+
+            if (!PeerWindowAllows(buffer, mss))
+            {
+                break;
+            }
+
+            if (segments == 1)
+            {
+                bool last = buffer == _writeQueue.Last;
+                if (!NagleAllows(buffer, mss, last ? nagle : NagleMode.Push))
+                {
+                    break;
+                }
+            }
+            else if (!pushOne && !probing && ShouldDefer(buffer, mss, ref windowLimited))
+            {
+                break;
+            }
+
+            int limit = mss;
+            if (segments > 1 && !_urgentMode)
+            {
+                limit = SplitPoint(buffer, mss, Math.Min(quota, MaximumSuperSegment / mss), nagle);
+            }
+
+            if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: false))
+            {
+                break;
+            }
+
+            if (IsDeviceFull() || !Transmit(buffer))
+            {
+                break;
+            }
+
+            OnNewDataSent(buffer);
+            if (buffer.Length < buffer.SegmentCount * mss)
+            {
+                _sndSml = buffer.EndSequence;
+            }
+
+            sent += buffer.SegmentCount;
+            if (pushOne || probing)
+            {
+                break;
+            }
+        }
+
+        if (sent > 0)
+        {
+            Recovery.OnSent(sent);
+            ValidateCongestionWindow(windowLimited || PacketsInFlight >= Cwnd.Window);
+            if (!probing)
+            {
+                ScheduleLossProbe();
+            }
+
+            return false;
+        }
+
+        return _packetsOut == 0 && _writeQueue.First is not null;
+    }
+
+    /// <summary>The largest payload of a segment now: path, peer, options of this very moment (RFC 9293 3.7.1).</summary>
+    private int CurrentMss()
+    {
+        RefreshRoute();
+        int options = TransmitOptionsLength();
+        return Math.Max(BoundToHalfWindow(_pathMss) - options, 8);
+    }
+
+    /// <summary>Bytes of options that a data segment sent now carries.</summary>
+    private int TransmitOptionsLength()
+    {
+        int length = _timestampsOk ? TcpOptionsWriter.TimestampsLength : 0;
+        int blocks = Math.Min(_outOfOrder?.SackCount ?? 0, TcpOptionsWriter.SackRoom(length));
+        return length + TcpOptionsWriter.SackLength(blocks);
+    }
+
+    /// <summary>Silly-window avoidance towards peers with tiny windows: at most half of the largest window they ever offered.</summary>
+    private int BoundToHalfWindow(int size)
+    {
+        long cutoff = _maxWindow > 536 ? _maxWindow >> 1 : _maxWindow;
+        return cutoff > 0 && size > cutoff ? (int)Math.Max(cutoff, 68 - 20) : size;
+    }
+
+    /// <summary>Payload that a queued buffer is filled to: a whole number of segments up to 64 KiB, but no more than half of the peer's largest window.</summary>
+    private int SizeGoal(int mss)
+    {
+        int knob = _tcp.Settings.SizeGoal;
+        if (knob == 1)
+        {
+            return mss;
+        }
+
+        int goal = BoundToHalfWindow(knob > 0 ? Math.Min(knob, MaximumSuperSegment) : MaximumSuperSegment);
+        return Math.Max(goal - (goal % mss), mss);
+    }
+
+    private int SetSegments(PacketBuffer buffer, int mss)
+    {
+        if (buffer.Length <= mss)
+        {
+            buffer.SegmentCount = 1;
+            buffer.GsoSize = 0;
+        }
+        else
+        {
+            buffer.GsoSize = mss;
+            buffer.SegmentCount = (buffer.Length + mss - 1) / mss;
+        }
+
+        return buffer.SegmentCount;
+    }
+
+    /// <summary>Segments that the congestion window lets go at once: half of it at most, so that ACKs keep coming.</summary>
+    private int CongestionQuota()
+    {
+        int inFlight = PacketsInFlight;
+        int window = Cwnd.Window;
+        return inFlight >= window ? 0 : Math.Min(Math.Max(window >> 1, 1), window - inFlight);
+    }
+
+    private bool PeerWindowAllows(PacketBuffer buffer, int mss)
+    {
+        SequenceNumber end = buffer.Length > mss ? buffer.Sequence + mss : buffer.EndSequence;
+        return end.AtOrBefore(_sndUna + (int)_sndWnd);
+    }
+
+    /// <summary>RFC 9293 3.7.4 in Minshall's form: only while a small segment is unacknowledged.</summary>
+    private bool NagleForbids(bool partial, NagleMode nagle) =>
+        partial && ((nagle & NagleMode.Cork) != 0
+            || (nagle == NagleMode.Default && _packetsOut > 0 && _sndSml.After(_sndUna) && _sndSml.AtOrBefore(_sndNxt)));
+
+    private bool NagleAllows(PacketBuffer buffer, int mss, NagleMode nagle) =>
+        (nagle & NagleMode.Push) != 0
+        || (_urgentMode && _sndUp.After(buffer.Sequence))
+        || (buffer.TcpFlags & TcpFlags.Fin) != 0
+        || !NagleForbids(buffer.Length < mss, nagle);
+
+    /// <summary>Waits for a bigger super-segment when an ACK is likely to allow it soon (Linux: tso_win_divisor).</summary>
+    private bool ShouldDefer(PacketBuffer buffer, int mss, ref bool windowLimited)
+    {
+        if (Recovery.State >= CongestionState.Recovery || _retransmitQueue.First is not { } head)
+        {
+            return false;
+        }
+
+        long peer = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
+        long congestion = (long)(Cwnd.Window - PacketsInFlight) * mss;
+        long limit = Math.Min(peer, congestion);
+        if (limit >= MaximumSuperSegment / mss * mss || (buffer != _writeQueue.Last && limit >= buffer.Length))
+        {
+            return false;
+        }
+
+        int divisor = _tcp.Settings.TsoWindowDivisor;
+        if (divisor > 0 && limit >= Math.Min(_sndWnd, (long)Cwnd.Window * mss) / divisor)
+        {
+            return false;
+        }
+
+        // An ACK that comes later than half a round trip from now is not worth the idle link.
+        if (Now - head.SentNanos >= Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
+        {
+            return false;
+        }
+
+        if (congestion < peer && congestion <= buffer.Length)
+        {
+            windowLimited = true;
+        }
+
+        return true;
+    }
+
+    private int SplitPoint(PacketBuffer buffer, int mss, int maximumSegments, NagleMode nagle)
+    {
+        int window = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
+        int most = mss * maximumSegments;
+        if (most <= window && buffer != _writeQueue.Last)
+        {
+            return most;
+        }
+
+        int needed = Math.Min(buffer.Length, window);
+        if (most <= needed)
+        {
+            return most;
+        }
+
+        int partial = needed % mss;
+        return NagleForbids(partial != 0, nagle) ? needed - partial : needed;
+    }
+
+    /// <summary>
+    /// Cuts a queued buffer at <paramref name="length"/> payload bytes; the rest becomes a buffer of its own behind it. Exactly the payload that moves takes its
+    /// true size along; the new head is charged (R2.21). False when there is no memory for it.
+    /// </summary>
+    private bool Split(PacketBuffer buffer, int length, int mss, bool inRetransmitQueue)
+    {
+        PacketBuffer? rest = Pool.RentBuffer(forced: true);
+        if (rest is null)
+        {
+            return false;
+        }
+
+        int headBefore = buffer.HeadTrueSize;
+        int moved = buffer.Length - length;
+        buffer.SplitPayload(length, rest);
+        rest.TrueSize = rest.HeadTrueSize + moved;
+        buffer.TrueSize = buffer.TrueSize - moved + (buffer.HeadTrueSize - headBefore);
+        rest.Sequence = buffer.Sequence + length;
+        rest.EndSequence = buffer.EndSequence;
+        buffer.EndSequence = rest.Sequence;
+        rest.TcpFlags = buffer.TcpFlags;
+        buffer.TcpFlags &= ~(TcpFlags.Fin | TcpFlags.Psh);
+        rest.Segment = buffer.Segment;
+        buffer.Segment &= ~SegmentFlags.EndOfRecord;
+        rest.SentNanos = buffer.SentNanos;
+        rest.DeliveredAtSend = buffer.DeliveredAtSend;
+        rest.DeliveredNanosAtSend = buffer.DeliveredNanosAtSend;
+        rest.FirstSentNanosAtSend = buffer.FirstSentNanosAtSend;
+        Memory.ForceSchedule(rest.HeadTrueSize);
+        Memory.ChargeSend(rest.HeadTrueSize);
+        int before = buffer.SegmentCount;
+        SetSegments(buffer, mss);
+        SetSegments(rest, mss);
+        if (inRetransmitQueue)
+        {
+            _retransmitQueue.InsertHalf(buffer, rest);
+            AdjustCounts(buffer.Segment, buffer.SegmentCount + rest.SegmentCount - before);
+        }
+        else
+        {
+            _writeQueue.InsertAfter(buffer, rest);
+        }
+
+        return true;
+    }
+
+    /// <summary>Keeps the counts of what is in flight right when the same bytes become more or fewer segments.</summary>
+    private void AdjustCounts(SegmentFlags flags, int difference)
+    {
+        _packetsOut += difference;
+        if ((flags & SegmentFlags.SackedAcked) != 0)
+        {
+            _sackedOut += difference;
+        }
+
+        if ((flags & SegmentFlags.SackedRetransmitted) != 0)
+        {
+            _retransOut += difference;
+        }
+
+        if ((flags & SegmentFlags.Lost) != 0)
+        {
+            _lostOut += difference;
+        }
+    }
+
+    private void OnNewDataSent(PacketBuffer buffer)
+    {
+        int before = _packetsOut;
+        _sndNxt = buffer.EndSequence;
+        _writeQueue.Remove(buffer);
+        _retransmitQueue.Append(buffer);
+        _packetsOut += buffer.SegmentCount;
+        if (buffer.Length > 0)
+        {
+            _stack.Counters.Add(StackCounter.TcpOrigDataSent, buffer.SegmentCount);
+        }
+
+        if (before == 0 || _timerMode == RetransmitTimerMode.LossProbe)
+        {
+            RearmRetransmitTimer();
+        }
+    }
+
+    /// <summary>Hands a clone of a queued buffer to IP. False when memory or the link does not allow it now; nothing has changed then but the note to try again.</summary>
+    private bool Transmit(PacketBuffer buffer)
+    {
+        PacketBuffer? clone = Pool.RentBuffer(forced: true);
+        if (clone is null || !clone.TryRentHead(forced: true))
+        {
+            clone?.Free();
+            return false;
+        }
+
+        clone.CloneFrom(buffer);
+        long now = Now;
+        bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
+        if (buffer.Length > 0 && _packetsOut == 0)
+        {
+            OnTransmitStart(now);
+        }
+
+        if (!SendSegment(clone, buffer.TcpFlags | (State == TcpConnectionState.SynSent && (buffer.TcpFlags & TcpFlags.Syn) != 0 ? 0 : TcpFlags.Ack)))
+        {
+            return false;
+        }
+
+        buffer.SentNanos = now;
+        buffer.Segment |= SegmentFlags.EverSent;
+        Delivery.OnSent(buffer, now, _packetsOut == 0);
+        if (buffer.Length > 0)
+        {
+            _lastDataSentNanos = now;
+            _dataSegmentsOut += buffer.SegmentCount;
+            _bytesSent += buffer.Length;
+            OnDataSent(now);
+        }
+
+        if (first)
+        {
+            _stack.Counters.Add(StackCounter.TcpOutSegs, buffer.SegmentCount);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Writes the header of a segment and gives it to IP. Takes the packet over in any case: a link that refuses it is remembered, so that output resumes when it has room.
+    /// </summary>
+    private bool SendSegment(PacketBuffer packet, TcpFlags flags)
+    {
+        RefreshRoute();
+        if (_egress is null)
+        {
+            // No route (any more): as lost on the way; timers find out.
+            _stack.Counters.Add(StackCounter.IpOutNoRoutes);
+            packet.Free();
+            return true;
+        }
+
+        long now = Now;
+        bool syn = (flags & TcpFlags.Syn) != 0;
+        var options = default(TcpOptions);
+        if (syn)
+        {
+            BuildSynOptions(ref options, (flags & TcpFlags.Ack) != 0, now);
+        }
+        else
+        {
+            if (_timestampsOk)
+            {
+                options.HasTimestamps = true;
+                options.TsVal = TimestampNow(now);
+                options.TsEcr = _tsRecent;
+            }
+
+            _outOfOrder?.WriteSackBlocks(ref options);
+        }
+
+        int optionsLength = TcpOptionsWriter.LengthOf(options);
+        TcpOptionsWriter.Write(packet.PushHead(optionsLength), options);
+        ushort urgent = 0;
+        if (_urgentMode && !syn && UrgentField(packet.Sequence, out urgent))
+        {
+            flags |= TcpFlags.Urg;
+        }
+
+        ushort window = syn ? (ushort)Math.Min(_rcvWnd, 65535u) : SelectWindow();
+        if ((flags & TcpFlags.Rst) != 0)
+        {
+            window = 0;
+        }
+
+        var header = new TcpSegmentHeader
+        {
+            SourcePort = Key.LocalPort,
+            DestinationPort = Key.RemotePort,
+            Sequence = packet.Sequence,
+            Acknowledgment = (flags & TcpFlags.Ack) != 0 ? _rcvNxt : new SequenceNumber(0),
+            Flags = flags,
+            Window = window,
+            UrgentPointer = urgent,
+            HeaderLength = (byte)(TcpHeader.MinLength + optionsLength),
+        };
+        Span<byte> head = packet.PushHead(TcpHeader.MinLength);
+        TcpHeader.Write(head, header);
+
+        // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
+        TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
+        packet.Checksum = ChecksumState.Partial;
+        if (packet.Length > 0)
+        {
+            packet.Device = _device;
+            packet.DeviceCharge = packet.TrueSize + packet.Length;
+            _device.Add(packet.DeviceCharge);
+        }
+
+        if ((flags & TcpFlags.Ack) != 0)
+        {
+            OnAckSent(packet.SegmentCount == 0 ? 1 : packet.SegmentCount);
+        }
+
+        _segmentsOut++;
+        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
+        {
+            return true;
+        }
+
+        packet.Free();
+        WaitForLink();
+        return false;
+    }
+
+    /// <summary>TCP small queues: beyond the limit further data waits for the device to let go of what it has.</summary>
+    private bool IsDeviceFull()
+    {
+        if (_device.DeviceBytes <= _tcp.Settings.LimitOutputBytes)
+        {
+            return false;
+        }
+
+        // Set the flag, then look again: the device may have let go in between.
+        Interlocked.Exchange(ref _throttled, 1);
+        if (_device.DeviceBytes <= _tcp.Settings.LimitOutputBytes)
+        {
+            Volatile.Write(ref _throttled, 0);
+            return false;
+        }
+
+        return true;
+    }
+
+    private void WaitForLink()
+    {
+        if (!_waitsForLink)
+        {
+            _waitsForLink = true;
+            _tcp.AddLinkWaiter(this, _egress!);
+        }
+    }
+
+    /// <summary>Has output resumed on the worker, at top level. Any thread.</summary>
+    internal void PostResume()
+    {
+        ResumeItem item = Volatile.Read(ref _resume) ?? Interlocked.CompareExchange(ref _resume, new ResumeItem(this), null) ?? _resume!;
+        Worker.Post(item);
+    }
+
+    private void ResumeOutput()
+    {
+        Volatile.Write(ref _throttled, 0);
+        _waitsForLink = false;
+        if (State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
+        {
+            return;
+        }
+
+        if (_lostOut > _retransOut)
+        {
+            TransmitRetransmitQueue();
+        }
+
+        PushPending();
+    }
+
+    private sealed class ResumeItem(TcpConnection connection) : WorkItem
+    {
+        public override void OnWorker(Worker worker) => connection.RunOrDefer(Ownership.DeferredWork.DeviceSpace, worker);
+    }
+}

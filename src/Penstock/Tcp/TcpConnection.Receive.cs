@@ -1,0 +1,212 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>The application's reads: takes bytes out of the receive queue, gives their memory back and tells the peer when the window has opened enough to be worth it.</summary>
+internal sealed partial class TcpConnection
+{
+    /// <summary>Result of <see cref="TryReceive"/> when nothing is there yet.</summary>
+    public const int WouldBlock = -1;
+
+    /// <summary>Result of <see cref="TryReceive"/> when the connection failed; <see cref="TakeError"/> says why.</summary>
+    public const int Failed = -2;
+
+    /// <summary>True when a receive would not wait: data, the end, or an error.</summary>
+    public bool IsReadable => ReadableBytes > 0 || _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed || Error != SocketError.Success;
+
+    /// <summary>
+    /// Copies what is there into <paramref name="destination"/>. The caller owns the connection. Returns the count, 0 at the end of the stream, or
+    /// <see cref="WouldBlock"/> or <see cref="Failed"/>.
+    /// </summary>
+    public int TryReceive(Span<byte> destination, TcpReceiveFlags flags)
+    {
+        if ((flags & TcpReceiveFlags.OutOfBand) != 0)
+        {
+            return TryReceiveUrgent(destination, flags);
+        }
+
+        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        {
+            return WouldBlock;
+        }
+
+        bool peek = (flags & TcpReceiveFlags.Peek) != 0;
+        int copied = 0;
+        while (copied < destination.Length)
+        {
+            int run = peek ? PeekRun(destination[copied..], copied) : TakeRun(destination[copied..]);
+            if (run == 0)
+            {
+                // Do not sleep before what waits in the backlog has been seen (the receive path's flush).
+                if (copied > 0 || !FlushBacklog(runDeferred: true))
+                {
+                    break;
+                }
+
+                continue;
+            }
+
+            copied += run;
+            if (_urgentState is UrgentValid or UrgentPending && !_urgentInline && _copiedSeq == _urgentSequence)
+            {
+                break;
+            }
+        }
+
+        if (copied > 0)
+        {
+            if (!peek)
+            {
+                long now = Now;
+                AdjustReceiveSpace(now);
+                AfterRead(copied);
+            }
+
+            return copied;
+        }
+
+        if (Error != SocketError.Success)
+        {
+            return Failed;
+        }
+
+        if (_finReceived || ReceiveShutdown || State == TcpConnectionState.Closed)
+        {
+            return 0;
+        }
+
+        return destination.Length == 0 && ReadableBytes > 0 ? 0 : WouldBlock;
+    }
+
+    /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
+    public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
+
+    private int TakeRun(Span<byte> destination)
+    {
+        SkipUrgent();
+        if (_receiveQueue.First is not { } first)
+        {
+            return 0;
+        }
+
+        int take = LimitToMark(Math.Min(first.Length, destination.Length));
+        if (take == 0)
+        {
+            return 0;
+        }
+
+        first.CopyPayloadTo(0, destination[..take]);
+        Consume(first, take);
+        return take;
+    }
+
+    private int PeekRun(Span<byte> destination, int offset)
+    {
+        PacketBuffer? buffer = _receiveQueue.First;
+        while (buffer is not null && offset >= buffer.Length)
+        {
+            offset -= buffer.Length;
+            buffer = buffer.Next;
+        }
+
+        return buffer is null ? 0 : buffer.CopyPayloadTo(offset, destination[..Math.Min(destination.Length, buffer.Length - offset)]);
+    }
+
+    private void Consume(PacketBuffer first, int count)
+    {
+        _copiedSeq += count;
+        if (count == first.Length)
+        {
+            _receiveQueue.Remove(first);
+            Memory.UnchargeReceive(first.TrueSize);
+            first.Free();
+        }
+        else
+        {
+            // The slab stays held until its last byte is read, and so does its charge.
+            first.TrimFront(count);
+            first.Sequence += count;
+        }
+    }
+
+    /// <summary>Out of line, the urgent byte is not part of the stream: reading steps over it.</summary>
+    private void SkipUrgent()
+    {
+        if (_urgentInline || _urgentState == UrgentNone || _copiedSeq != _urgentSequence || _receiveQueue.First is not { } first)
+        {
+            return;
+        }
+
+        Consume(first, 1);
+        if (_urgentState != UrgentValid)
+        {
+            _urgentState = UrgentNone;
+        }
+    }
+
+    private int LimitToMark(int count)
+    {
+        if (_urgentInline || _urgentState == UrgentNone || _urgentState == UrgentRead)
+        {
+            return count;
+        }
+
+        int before = _urgentSequence.Since(_copiedSeq);
+        return before > 0 ? Math.Min(count, before) : count;
+    }
+
+    private int TryReceiveUrgent(Span<byte> destination, TcpReceiveFlags flags)
+    {
+        if (_urgentInline || _urgentState is UrgentNone or UrgentRead)
+        {
+            Error = SocketError.InvalidArgument;
+            return Failed;
+        }
+
+        if (_urgentState == UrgentPending || destination.Length == 0)
+        {
+            return WouldBlock;
+        }
+
+        destination[0] = _urgentByte;
+        if ((flags & TcpReceiveFlags.Peek) == 0)
+        {
+            _urgentState = UrgentRead;
+        }
+
+        return 1;
+    }
+
+    /// <summary>After a read: an ACK that carries a much larger window, or one that was waiting for the reader (RFC 9293 3.8.6.2.2; Linux: tcp_cleanup_rbuf).</summary>
+    private void AfterRead(int copied)
+    {
+        if (!IsSynchronized)
+        {
+            return;
+        }
+
+        bool now = false;
+        if (_ackScheduled)
+        {
+            now = _rcvNxt.Since(_rcvWup) > _receiveMss || (copied > 0 && !IsInteractive && Memory.ReceiveAlloc == 0 && _quickAcks > 0);
+        }
+
+        if (!now && copied > 0 && !_finReceived)
+        {
+            uint offered = OfferedWindow();
+            if (2L * offered <= Math.Min(_windowClamp, FullWindow()))
+            {
+                uint next = ComputeWindow();
+                now = next > 0 && next >= 2 * offered;
+            }
+        }
+
+        if (now)
+        {
+            SendAckNow();
+        }
+    }
+}

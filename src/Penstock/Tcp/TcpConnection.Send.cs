@@ -1,0 +1,368 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>How far a run of the send loop came.</summary>
+internal enum SendStatus
+{
+    /// <summary>Everything is queued.</summary>
+    Done,
+
+    /// <summary>The send buffer is full, or memory is short: wait for <see cref="SocketEvents.Writable"/> and run again.</summary>
+    WouldBlock,
+
+    /// <summary>The connection cannot send; <see cref="TcpConnection.SendError"/> says why.</summary>
+    Failed,
+}
+
+/// <summary>
+/// The send loop: copies into the write queue, buffer by buffer, and before each new buffer works off what has arrived meanwhile, without giving the socket up. Holds no pointer into the queues across such a
+/// flush: the peer may have acknowledged, reset or shrunk anything.
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    private bool _sendWaits;
+    private TurnQueue _sendTurn;
+    private long _memoryAtNanos = Never;
+
+    public ref TurnQueue SendTurn => ref _sendTurn;
+
+    /// <summary>Why the last run failed.</summary>
+    public SocketError SendError { get; private set; }
+
+    /// <summary>
+    /// Queues as much of <paramref name="source"/> as fits. The caller owns the connection and has the send turn. <paramref name="copied"/> is added to, also when the run
+    /// ends with an error or the source throws.
+    /// </summary>
+    public SendStatus RunSend<TSource>(ref TSource source, TcpSendFlags flags, ref long copied)
+        where TSource : ISendSource, allows ref struct
+    {
+        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        {
+            return SendStatus.WouldBlock;
+        }
+
+        int sinceFlush = 0;
+        long queuedHere = 0;
+        while (true)
+        {
+            // Restart: everything a flush may have changed is read again (R1.10).
+            int mss = CurrentMss();
+            int goal = (flags & TcpSendFlags.OutOfBand) != 0 ? mss : SizeGoal(mss);
+            if (Error != SocketError.Success || SendShutdown || State == TcpConnectionState.Closed)
+            {
+                return FailSend(flags, mss, queuedHere);
+            }
+
+            switch (FillBuffers(ref source, flags, mss, goal, ref sinceFlush, ref copied, ref queuedHere))
+            {
+                case FillOutcome.Flushed:
+                    continue;
+                case FillOutcome.Full:
+                    _sendWaits = true;
+                    if (queuedHere > 0)
+                    {
+                        PushAfterSend(flags & ~TcpSendFlags.More, mss, NagleMode.Push);
+                    }
+                    else
+                    {
+                        PushPending(mss, NagleMode.Push);
+                    }
+
+                    // R1.15a: an ACK that came in with the push may have made room already.
+                    CheckSendSpace();
+                    return SendStatus.WouldBlock;
+                default:
+                    if (queuedHere > 0)
+                    {
+                        PushAfterSend(flags, mss, _nagle);
+                    }
+
+                    return SendStatus.Done;
+            }
+        }
+    }
+
+    private enum FillOutcome
+    {
+        Done,
+        Flushed,
+        Full,
+    }
+
+    private FillOutcome FillBuffers<TSource>(
+        ref TSource source, TcpSendFlags flags, int mss, int goal, ref int sinceFlush, ref long copied, ref long queuedHere)
+        where TSource : ISendSource, allows ref struct
+    {
+        TcpSettings settings = _tcp.Settings;
+        while (source.Remaining > 0)
+        {
+            PacketBuffer? tail = _writeQueue.Last;
+            if (tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
+                || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments)
+            {
+                // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
+                if (Memory.WriteQueueBytes >= Memory.SendBuffer)
+                {
+                    return FillOutcome.Full;
+                }
+
+                if (settings.BacklogFlushBuffers > 0 && sinceFlush >= settings.BacklogFlushBuffers)
+                {
+                    sinceFlush = 0;
+                    if (FlushBacklog(settings.BacklogReleaseCallback))
+                    {
+                        _flushes++;
+                        _stack.Counters.Add(StackCounter.TcpBacklogFlushes);
+                        return FillOutcome.Flushed;
+                    }
+
+                    _emptyChecks++;
+                    _stack.Counters.Add(StackCounter.TcpBacklogEmptyChecks);
+                }
+
+                tail = AllocateSendBuffer();
+                if (tail is null)
+                {
+                    WaitForMemory();
+                    return FillOutcome.Full;
+                }
+
+                sinceFlush++;
+            }
+
+            int chunk;
+            try
+            {
+                chunk = CopyChunk(ref source, tail, goal);
+            }
+            catch
+            {
+                // R1.17: the source failed. Nothing of this chunk counts, and no empty buffer stays behind.
+                RemoveEmptyTail();
+                if (queuedHere > 0)
+                {
+                    PushAfterSend(flags, mss, _nagle);
+                }
+
+                throw;
+            }
+
+            if (chunk == 0)
+            {
+                RemoveEmptyTail();
+                WaitForMemory();
+                return FillOutcome.Full;
+            }
+
+            copied += chunk;
+            queuedHere += chunk;
+            if (source.Remaining == 0)
+            {
+                if ((flags & TcpSendFlags.EndOfRecord) != 0)
+                {
+                    tail.Segment |= SegmentFlags.EndOfRecord;
+                }
+
+                return FillOutcome.Done;
+            }
+
+            if (tail.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0)
+            {
+                continue;
+            }
+
+            // R1.19: a filled buffer goes out while the next is being filled, as far as the windows known now allow.
+            if (_writeSeq.After(_pushedSeq + (int)(_maxWindow >> 1)))
+            {
+                MarkPush(tail);
+                PushPending(mss, NagleMode.Push);
+            }
+            else if (tail == _writeQueue.First)
+            {
+                PushOne(mss);
+            }
+        }
+
+        return FillOutcome.Done;
+    }
+
+    private SendStatus FailSend(TcpSendFlags flags, int mss, long queuedHere)
+    {
+        RemoveEmptyTail();
+        if (queuedHere > 0 && State != TcpConnectionState.Closed)
+        {
+            PushAfterSend(flags, mss, _nagle);
+        }
+
+        SendError = Error != SocketError.Success ? Error : SocketError.Shutdown;
+        return SendStatus.Failed;
+    }
+
+    /// <summary>A new tail buffer, its head bought and charged; by force when nothing is queued at all, so that a socket always makes progress (R2.6).</summary>
+    private PacketBuffer? AllocateSendBuffer()
+    {
+        bool first = _writeQueue.First is null && _retransmitQueue.First is null;
+        PacketBuffer? buffer = Pool.RentBuffer(first);
+        if (buffer is null)
+        {
+            _tcp.Memory.EnterPressure();
+            return null;
+        }
+
+        if (first)
+        {
+            Memory.ForceSchedule(buffer.TrueSize);
+        }
+        else if (!Memory.ScheduleSend(buffer.TrueSize))
+        {
+            buffer.Free();
+            return null;
+        }
+
+        buffer.Sequence = buffer.EndSequence = _writeSeq;
+        buffer.TcpFlags = TcpFlags.Ack;
+        Memory.ChargeSend(buffer.TrueSize);
+        _writeQueue.Append(buffer);
+        return buffer;
+    }
+
+    /// <summary>
+    /// Copies one run of the source into the shared slab and appends it; copied data costs exactly its bytes (R2.8). Returns 0 when there is no memory. The copy may take its time (a page fault, a slow source): the connection stays
+    /// owned, packets go to the backlog.
+    /// </summary>
+    private unsafe int CopyChunk<TSource>(ref TSource source, PacketBuffer tail, int goal)
+        where TSource : ISendSource, allows ref struct
+    {
+        bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
+        Slab? slab = _tcp.SendSlabs.Take(only);
+        if (slab is null)
+        {
+            _tcp.Memory.EnterPressure();
+            return 0;
+        }
+
+        try
+        {
+            int room = Math.Min(goal - tail.Length, slab.Size - slab.Used);
+            int wanted = (int)Math.Min(source.Remaining, room);
+            int granted = GrantCopy(wanted);
+            if (granted == 0)
+            {
+                return 0;
+            }
+
+            byte* address = slab.Address + slab.Used;
+            source.Fill(new Span<byte>(address, granted));
+            _stack.CopySeam?.OnCopied(granted);
+            slab.Used += granted;
+            int before = tail.TrueSize;
+            if (!tail.TryExtend(slab, address, granted))
+            {
+                slab.AddReference();
+                tail.Append(slab, address, granted);
+            }
+
+            tail.TrueSize += granted;
+            Memory.ForceSchedule(tail.TrueSize - before);
+            Memory.ChargeSend(tail.TrueSize - before);
+            tail.EndSequence += granted;
+            _writeSeq += granted;
+            return granted;
+        }
+        finally
+        {
+            _tcp.SendSlabs.Put(slab);
+        }
+    }
+
+    /// <summary>R2.6: all of it, or what is left of the guaranteed minimum, or nothing.</summary>
+    private int GrantCopy(int wanted)
+    {
+        if (Memory.ScheduleSend(wanted))
+        {
+            return wanted;
+        }
+
+        int guaranteed = Math.Min(wanted, _tcp.Settings.SendBufferMin - Memory.WriteQueueBytes);
+        if (guaranteed > 0)
+        {
+            Memory.ForceSchedule(guaranteed);
+        }
+
+        return Math.Clamp(Memory.ForwardAlloc, 0, wanted);
+    }
+
+    private void RemoveEmptyTail()
+    {
+        if (_writeQueue.Last is { Length: 0 } empty && (empty.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0)
+        {
+            _writeQueue.Remove(empty);
+            FreeQueued(empty);
+        }
+    }
+
+    private void MarkPush(PacketBuffer buffer)
+    {
+        buffer.TcpFlags |= TcpFlags.Psh;
+        _pushedSeq = _writeSeq;
+    }
+
+    private void PushAfterSend(TcpSendFlags flags, int mss, NagleMode nagle)
+    {
+        if (_writeQueue.Last is not { } tail)
+        {
+            return;
+        }
+
+        if ((flags & TcpSendFlags.More) == 0 || _writeSeq.After(_pushedSeq + (int)(_maxWindow >> 1)))
+        {
+            MarkPush(tail);
+        }
+
+        if ((flags & TcpSendFlags.OutOfBand) != 0)
+        {
+            _sndUp = _writeSeq;
+            _urgentMode = true;
+        }
+
+        PushPending(mss, (flags & TcpSendFlags.More) != 0 ? NagleMode.Cork : nagle);
+    }
+
+    /// <summary>The urgent pointer of a segment, when the urgent byte is within its reach (RFC 9293 3.8.5, in the BSD reading that Linux keeps).</summary>
+    private bool UrgentField(SequenceNumber sequence, out ushort field)
+    {
+        int distance = _sndUp.Since(sequence);
+        field = 0;
+        if (distance <= 0)
+        {
+            return false;
+        }
+
+        if (distance >= 0xFFFF)
+        {
+            field = 0xFFFF;
+            return sequence.Before(_sndUp);
+        }
+
+        field = (ushort)(_tcp.Settings.StandardUrgent ? distance - 1 : distance);
+        return true;
+    }
+
+    /// <summary>R1.15: memory was short, not the send buffer: look again after a short random time.</summary>
+    private void WaitForMemory()
+    {
+        _sendWaits = true;
+        Arm(ref _memoryAtNanos, Now + (8 + _stack.Random.Next(192)) * Nanos.PerMillisecond);
+    }
+
+    private void OnMemoryTimer()
+    {
+        _memoryAtNanos = Never;
+        Notify(SocketEvents.Writable);
+    }
+}

@@ -1,0 +1,552 @@
+using System.Net.Sockets;
+using Penstock.Buffers;
+using Penstock.Ownership;
+using Penstock.Tcp.LossRecovery;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>What the retransmission deadline stands for now; there is one at a time (Linux: <c>icsk_pending</c>).</summary>
+internal enum RetransmitTimerMode : byte
+{
+    None,
+    Retransmit,
+    LossProbe,
+    Reordering,
+    WindowProbe,
+}
+
+/// <summary>
+/// Time: retransmission (RFC 6298), tail-loss probes and reordering (RFC 8985), zero-window probes (RFC 9293 3.8.6.1), delayed ACKs, keepalive, FIN-WAIT-2. A deadline is a field; one timer
+/// entry covers all of them and files itself again when it fires early.
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    private const long InitialRtoNanos = Nanos.PerSecond;
+    private const long Never = long.MaxValue;
+
+    private RetransmitTimerMode _timerMode;
+    private long _retransmitAtNanos = Never;
+    private long _ackAtNanos = Never;
+    private long _keepAliveAtNanos = Never;
+    private long _closeAtNanos = Never;
+    private long _rtoNanos;
+    private int _backoff;
+    private int _retransmits;
+    private int _probesOut;
+    private int _backoffProbes;
+    private int _keepAliveProbes;
+    private long _probesSinceNanos;
+    private long _retransmitSinceNanos;
+    private long _lastDataSentNanos;
+    private long _userTimeoutNanos;
+    private SequenceNumber? _tailProbeHigh;
+    private bool _tailProbeRetransmitted;
+
+    /// <summary>Keepalive of this connection: idle time, interval and probes; 0 means the stack's setting.</summary>
+    internal bool KeepAlive;
+    internal long KeepAliveIdleNanos, KeepAliveIntervalNanos;
+    internal int KeepAliveProbeLimit;
+
+    private void Arm(ref long deadline, long at)
+    {
+        deadline = at;
+        if (at < Volatile.Read(ref _timer.FiledNanos))
+        {
+            Worker.Arm(_timer, at);
+        }
+    }
+
+    private void ArmRetransmitTimer(RetransmitTimerMode mode, long at)
+    {
+        _timerMode = mode;
+        Arm(ref _retransmitAtNanos, at);
+    }
+
+    private void StopRetransmitTimer()
+    {
+        _timerMode = RetransmitTimerMode.None;
+        _retransmitAtNanos = Never;
+    }
+
+    private long MaximumRtoNanos => _tcp.Settings.RtoMaxMilliseconds * Nanos.PerMillisecond;
+
+    private long BackedOffRto() => Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
+
+    /// <summary>RFC 6298 5.1-5.3: runs while anything is unacknowledged, from the time the head was sent.</summary>
+    private void RearmRetransmitTimer()
+    {
+        if (_packetsOut == 0)
+        {
+            StopRetransmitTimer();
+            return;
+        }
+
+        long now = Now;
+        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
+    }
+
+    private void RearmAfterAck(ref AckOutcome outcome)
+    {
+        if (_packetsOut == 0)
+        {
+            if (_timerMode != RetransmitTimerMode.WindowProbe)
+            {
+                StopRetransmitTimer();
+            }
+
+            return;
+        }
+
+        if (_timerMode == RetransmitTimerMode.Reordering)
+        {
+            return;
+        }
+
+        if (!ScheduleLossProbe())
+        {
+            RearmRetransmitTimer();
+        }
+    }
+
+    protected override void RunDeferred(DeferredWork work)
+    {
+        if ((work & DeferredWork.PathMtu) != 0)
+        {
+            ApplyPathMtu();
+        }
+
+        if ((work & DeferredWork.Timer) != 0)
+        {
+            RunTimers();
+        }
+
+        if ((work & DeferredWork.DeviceSpace) != 0)
+        {
+            ResumeOutput();
+        }
+
+        if ((work & DeferredWork.AckNeeded) != 0 && IsSynchronized)
+        {
+            FlushDeferredAck();
+        }
+
+        if ((work & DeferredWork.Close) != 0)
+        {
+            OnHandleGone();
+        }
+    }
+
+    private void RunTimers()
+    {
+        long now = Now;
+        if (_ackAtNanos <= now)
+        {
+            OnAckTimer(now);
+        }
+
+        if (_retransmitAtNanos <= now)
+        {
+            OnRetransmitTimer(now);
+        }
+
+        if (_keepAliveAtNanos <= now)
+        {
+            OnKeepAliveTimer(now);
+        }
+
+        if (_closeAtNanos <= now)
+        {
+            OnCloseTimer();
+        }
+
+        if (_memoryAtNanos <= now)
+        {
+            OnMemoryTimer();
+        }
+
+        long next = Math.Min(Math.Min(_retransmitAtNanos, _ackAtNanos), Math.Min(_keepAliveAtNanos, Math.Min(_closeAtNanos, _memoryAtNanos)));
+        if (next != Never && State != TcpConnectionState.Closed)
+        {
+            Worker.Arm(_timer, next);
+        }
+    }
+
+    private void StopAllTimers()
+    {
+        StopRetransmitTimer();
+        _ackAtNanos = _keepAliveAtNanos = _closeAtNanos = _memoryAtNanos = Never;
+        Worker.Timers.Cancel(_timer);
+    }
+
+    private void OnRetransmitTimer(long now)
+    {
+        RetransmitTimerMode mode = _timerMode;
+        _timerMode = RetransmitTimerMode.None;
+        _retransmitAtNanos = Never;
+        switch (mode)
+        {
+            case RetransmitTimerMode.Reordering:
+                OnReorderingTimer(now);
+                break;
+            case RetransmitTimerMode.LossProbe:
+                SendLossProbe(now);
+                break;
+            case RetransmitTimerMode.Retransmit:
+                OnRetransmissionTimeout(now);
+                break;
+            case RetransmitTimerMode.WindowProbe:
+                OnProbeTimer(now);
+                break;
+        }
+    }
+
+    /// <summary>RFC 6298 5.4-5.7.</summary>
+    private void OnRetransmissionTimeout(long now)
+    {
+        if (_packetsOut == 0 || _retransmitQueue.First is not { } head)
+        {
+            return;
+        }
+
+        if (_sndWnd == 0 && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived) && head.Length > 0)
+        {
+            // The peer closed its window on data in flight: it is alive as long as it answers, so this is probing, not loss.
+            if (now - _lastReceivedNanos > MaximumRtoNanos || HasUserTimedOut(now))
+            {
+                GiveUp(SocketError.TimedOut);
+                return;
+            }
+
+            EnterLoss(now);
+            RetransmitBuffer(head, 1);
+            BackOff(now);
+            return;
+        }
+
+        _stack.Counters.Add(StackCounter.TcpTimeouts);
+        if (IsTimeoutFinal(now))
+        {
+            GiveUp(SocketError.TimedOut);
+            return;
+        }
+
+        EnterLoss(now);
+        _retransmits++;
+        if (_retransmits == 1)
+        {
+            _retransmitSinceNanos = head.SentNanos;
+        }
+
+        if (!RetransmitBuffer(_retransmitQueue.First!, 1))
+        {
+            // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so).
+            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + Math.Min(_rtoNanos, Nanos.PerSecond / 2));
+            return;
+        }
+
+        BackOff(now);
+    }
+
+    private void BackOff(long now)
+    {
+        _backoff++;
+        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
+    }
+
+    private bool HasUserTimedOut(long now) =>
+        _userTimeoutNanos > 0 && _retransmitQueue.First is { } head && now - (_retransmits > 0 ? _retransmitSinceNanos : head.SentNanos) >= _userTimeoutNanos;
+
+    /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
+    private bool IsTimeoutFinal(long now)
+    {
+        if (HasUserTimedOut(now))
+        {
+            return true;
+        }
+
+        TcpSettings settings = _tcp.Settings;
+        if (State == TcpConnectionState.SynSent)
+        {
+            return _retransmits >= settings.SynRetries;
+        }
+
+        if (State == TcpConnectionState.SynReceived)
+        {
+            return _retransmits >= settings.SynAckRetries;
+        }
+
+        if (_retransmits >= settings.Retries1)
+        {
+            InvalidateRoute();
+        }
+
+        if (IsOrphan)
+        {
+            int limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
+            return _retransmits >= limit || _tcp.TooManyOrphans;
+        }
+
+        return _userTimeoutNanos == 0 && _retransmits >= settings.Retries2;
+    }
+
+    private void GiveUp(SocketError error)
+    {
+        _stack.Counters.Add(StackCounter.TcpAbortOnTimeout);
+        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        {
+            _stack.Counters.Add(StackCounter.TcpAttemptFails);
+        }
+
+        Finish(_softError != SocketError.Success ? _softError : error);
+    }
+
+    // --- Tail-loss probe (RFC 8985 7).
+
+    /// <summary>Arms a probe in place of the timeout when the flight is a tail; false when a probe makes no sense.</summary>
+    private bool ScheduleLossProbe()
+    {
+        if (_tcp.Settings.EarlyRetrans is not (3 or 4) || _packetsOut == 0 || !_sackOk || !Rtt.HasSample
+            || Recovery.State is not (CongestionState.Open or CongestionState.Reducing) || _tailProbeHigh is not null
+            || _timerMode == RetransmitTimerMode.Reordering)
+        {
+            return false;
+        }
+
+        long now = Now;
+        long timeout = 2 * Rtt.SmoothedNanos;
+        timeout += _packetsOut == 1 ? _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond : 2 * Nanos.PerMillisecond;
+        long rtoLeft = _rtoNanos;
+        if (_retransmitQueue.First is { } head)
+        {
+            rtoLeft = Math.Max(head.SentNanos + _rtoNanos - now, Nanos.PerMillisecond);
+        }
+
+        ArmRetransmitTimer(RetransmitTimerMode.LossProbe, now + Math.Min(timeout, rtoLeft));
+        return true;
+    }
+
+    private void SendLossProbe(long now)
+    {
+        int before = _packetsOut;
+        bool sent = false;
+        int mss = CurrentMss();
+        if (_writeQueue.First is { } next && PeerWindowAllows(next, mss))
+        {
+            // New data is the best probe: it carries its own news.
+            WriteTransmit(mss, NagleMode.Push, pushOne: true, probing: true);
+            sent = _packetsOut > before;
+            _tailProbeRetransmitted = false;
+        }
+
+        if (!sent && _retransmitQueue.Last is { } last && (last.Segment & SegmentFlags.SackedRetransmitted) == 0)
+        {
+            if (last.SegmentCount > 1)
+            {
+                Split(last, (last.SegmentCount - 1) * last.GsoSize, last.GsoSize, inRetransmitQueue: true);
+                last = _retransmitQueue.Last!;
+            }
+
+            sent = RetransmitBuffer(last, 1);
+            _tailProbeRetransmitted = true;
+        }
+
+        if (sent)
+        {
+            _stack.Counters.Add(StackCounter.TcpLossProbes);
+            _tailProbeHigh = _sndNxt;
+        }
+
+        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
+    }
+
+    /// <summary>RFC 8985 7.4: an ACK for the probe tells whether the probe repaired a loss, which then counts as one for the window.</summary>
+    private void CheckTailProbe(PacketBuffer packet, ref AckOutcome outcome)
+    {
+        if (_tailProbeHigh is not { } high || packet.Acknowledgment.Before(high))
+        {
+            return;
+        }
+
+        if (!_tailProbeRetransmitted || outcome.DuplicateReported)
+        {
+            _tailProbeHigh = null;
+        }
+        else if (packet.Acknowledgment.After(high) || outcome.Advanced)
+        {
+            _tailProbeHigh = null;
+            _stack.Counters.Add(StackCounter.TcpLossProbeRecovery);
+            if (Recovery.State == CongestionState.Open)
+            {
+                Recovery.BeginReduction(_sndNxt, Congestion.ThresholdOnLoss());
+                Recovery.State = CongestionState.Reducing;
+                Recovery.EndReduction(outcome.NowNanos);
+                Recovery.State = CongestionState.Open;
+            }
+        }
+    }
+
+    // --- Zero-window probes.
+
+    /// <summary>Something is queued, nothing in flight, nothing may go: the peer has to be asked from time to time (RFC 9293 3.8.6.1).</summary>
+    private void CheckProbeTimer()
+    {
+        if (_packetsOut == 0 && _writeQueue.First is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
+        {
+            long now = Now;
+            if (_probesOut == 0)
+            {
+                _probesSinceNanos = now;
+            }
+
+            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
+        }
+    }
+
+    private long BackedOffProbe() => Math.Min(_rtoNanos << Math.Min(_backoffProbes, 16), MaximumRtoNanos);
+
+    /// <summary>An ACK came with nothing in flight: the window may be open now.</summary>
+    private void AckProbe()
+    {
+        if (_writeQueue.First is not { } head)
+        {
+            if (_timerMode == RetransmitTimerMode.WindowProbe)
+            {
+                StopRetransmitTimer();
+            }
+
+            return;
+        }
+
+        if (PeerWindowAllows(head, CurrentMss()))
+        {
+            _backoffProbes = 0;
+            if (_timerMode == RetransmitTimerMode.WindowProbe)
+            {
+                StopRetransmitTimer();
+            }
+        }
+        else
+        {
+            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, Now + BackedOffProbe());
+        }
+    }
+
+    private void OnProbeTimer(long now)
+    {
+        if (_packetsOut > 0 || _writeQueue.First is not { } head)
+        {
+            _probesOut = 0;
+            _backoffProbes = 0;
+            return;
+        }
+
+        TcpSettings settings = _tcp.Settings;
+        int limit = settings.Retries2;
+        if (IsOrphan)
+        {
+            bool alive = BackedOffProbe() < MaximumRtoNanos;
+            limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
+            if (!alive && _backoffProbes >= limit || _tcp.TooManyOrphans)
+            {
+                GiveUp(SocketError.TimedOut);
+                return;
+            }
+        }
+
+        if (_probesOut >= limit || (_userTimeoutNanos > 0 && _probesOut > 0 && now - _probesSinceNanos >= _userTimeoutNanos))
+        {
+            GiveUp(SocketError.TimedOut);
+            return;
+        }
+
+        _stack.Counters.Add(StackCounter.TcpWinProbe);
+        int mss = CurrentMss();
+        if (head.Sequence.Before(_sndUna + (int)_sndWnd))
+        {
+            // The window is open, only Nagle or a sub-segment window held the data back: send what fits (the sender's silly-window override).
+            int fits = Math.Min((_sndUna + (int)_sndWnd).Since(head.Sequence), mss);
+            if (head.Length > fits && !Split(head, fits, mss, inRetransmitQueue: false))
+            {
+                fits = 0;
+            }
+
+            if (fits > 0 || head.Length == 0)
+            {
+                head.TcpFlags |= TcpFlags.Psh;
+                SetSegments(head, mss);
+                if (Transmit(head))
+                {
+                    OnNewDataSent(head);
+                    return;
+                }
+            }
+        }
+        else
+        {
+            SendProbe(urgent: false);
+        }
+
+        _probesOut++;
+        _backoffProbes++;
+        ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + Math.Max(BackedOffProbe(), settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
+    }
+
+    /// <summary>A segment with an old sequence number: the peer must answer it with its window (RFC 9293 3.8.4).</summary>
+    private void SendProbe(bool urgent) => SendControl(TcpFlags.Ack, _sndUna - (urgent ? 0 : 1));
+
+    // --- Keepalive (RFC 9293 3.8.4).
+
+    internal void ArmKeepAlive()
+    {
+        if (KeepAlive && State is TcpConnectionState.Established or TcpConnectionState.CloseWait or TcpConnectionState.FinWait1 or TcpConnectionState.FinWait2)
+        {
+            Arm(ref _keepAliveAtNanos, Now + KeepAliveIdle);
+        }
+        else if (!KeepAlive)
+        {
+            _keepAliveAtNanos = Never;
+        }
+    }
+
+    private long KeepAliveIdle => KeepAliveIdleNanos > 0 ? KeepAliveIdleNanos : _tcp.Settings.KeepAliveTime * Nanos.PerSecond;
+
+    private void OnKeepAliveTimer(long now)
+    {
+        _keepAliveAtNanos = Never;
+        if (!KeepAlive || State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
+        {
+            return;
+        }
+
+        long interval = KeepAliveIntervalNanos > 0 ? KeepAliveIntervalNanos : _tcp.Settings.KeepAliveInterval * Nanos.PerSecond;
+        if (_packetsOut > 0 || _writeQueue.First is not null)
+        {
+            // Data that waits has timers of its own.
+            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle);
+            return;
+        }
+
+        long quiet = now - Math.Max(_lastReceivedNanos, _establishedNanos);
+        if (quiet < KeepAliveIdle)
+        {
+            _keepAliveProbes = 0;
+            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle - quiet);
+            return;
+        }
+
+        int limit = KeepAliveProbeLimit > 0 ? KeepAliveProbeLimit : _tcp.Settings.KeepAliveProbes;
+        if (_userTimeoutNanos > 0 ? quiet >= _userTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= limit)
+        {
+            SendResetSegment(_sndNxt);
+            GiveUp(SocketError.TimedOut);
+            return;
+        }
+
+        _keepAliveProbes++;
+        _stack.Counters.Add(StackCounter.TcpKeepAlive);
+        SendProbe(urgent: false);
+        Arm(ref _keepAliveAtNanos, now + interval);
+    }
+}

@@ -1,0 +1,386 @@
+using Penstock.Buffers;
+using Penstock.Ip;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>Connection requests: SYNs to listeners, the small entries between SYN and ACK, cookies when there are too many (RFC 9293 3.10.7.2, RFC 4987).</summary>
+internal sealed partial class TcpLayer
+{
+    private void OnListenSegment(ListenSocket listener, in FlowKey key, PacketBuffer packet, Worker worker)
+    {
+        TcpFlags flags = packet.TcpFlags;
+        if ((flags & TcpFlags.Rst) != 0)
+        {
+            packet.Free();
+            return;
+        }
+
+        if ((flags & (TcpFlags.Syn | TcpFlags.Ack)) == TcpFlags.Syn && (flags & TcpFlags.Fin) == 0)
+        {
+            OnSyn(listener, key, packet, worker, recycledIss: null);
+            packet.Free();
+            return;
+        }
+
+        if ((flags & (TcpFlags.Syn | TcpFlags.Ack)) == TcpFlags.Ack && TryAcceptCookie(listener, key, packet, worker))
+        {
+            return;
+        }
+
+        if ((flags & TcpFlags.Ack) != 0)
+        {
+            ReplyToUnknown(packet, worker);
+        }
+
+        packet.Free();
+    }
+
+    private void OnSyn(ListenSocket listener, in FlowKey key, PacketBuffer packet, Worker worker, SequenceNumber? recycledIss)
+    {
+        Counters counters = _stack.Counters;
+        if (listener.IsAcceptQueueFull)
+        {
+            counters.Add(StackCounter.ListenOverflows);
+            counters.Add(StackCounter.ListenDrops);
+            return;
+        }
+
+        long now = worker.NowNanos;
+        bool full = listener.Requests >= Math.Min(listener.Backlog, Settings.MaxSynBacklog);
+        bool cookie = Settings.SynCookies == 2 || (full && Settings.SynCookies == 1);
+        if (full && !cookie)
+        {
+            counters.Add(StackCounter.TcpReqQFullDrop);
+            counters.Add(StackCounter.ListenDrops);
+            return;
+        }
+
+        if (_stack.Ip.Routes.Find(key.Remote) is not { } route)
+        {
+            counters.Add(StackCounter.ListenDrops);
+            return;
+        }
+
+        SynReceivedEntry request = NewRequest(listener, key, packet, route, now);
+        if (cookie)
+        {
+            counters.Add(StackCounter.TcpReqQFullDoCookies, full ? 1 : 0);
+            counters.Add(StackCounter.SyncookiesSent);
+            listener.NoteCookies(now);
+            request.Iss = Cookies.Make(key, packet.Sequence, request.PeerMss, now);
+            request.IsCookie = true;
+            SendSynAck(request, now);
+            return;
+        }
+
+        request.Iss = recycledIss ?? InitialSequence(key, now);
+        request.Worker = worker;
+        if (!Flows.TryAdd(request, out _))
+        {
+            counters.Add(StackCounter.ListenDrops);
+            return;
+        }
+
+        listener.AddRequest();
+        request.SentNanos = now;
+        SendSynAck(request, now);
+        worker.Arm(request.Timer(this), now + Nanos.PerSecond);
+    }
+
+    private SynReceivedEntry NewRequest(ListenSocket listener, in FlowKey key, PacketBuffer packet, RouteEntry route, long now)
+    {
+        ref TcpOptions options = ref packet.Options;
+        int mtu = _stack.Ip.PathMtus.Find(key.Remote, route.Interface.Mtu, now);
+        int ownMss = mtu - IPv4Header.MinLength - TcpHeader.MinLength;
+        bool scaling = options.HasWindowScale && Settings.WindowScaling;
+        var request = new SynReceivedEntry
+        {
+            Key = key,
+            Listener = listener,
+            Irs = packet.Sequence,
+            RcvNxt = packet.Sequence + 1,
+            PeerMss = options.HasMss ? Math.Max(options.Mss, (ushort)Settings.MinSendMss) : 536,
+            OwnMss = Math.Min(ownMss, ushort.MaxValue),
+            WindowScalingOk = scaling,
+            PeerWindowScale = scaling ? options.WindowScale : (byte)0,
+            TimestampsOk = options.HasTimestamps && Settings.Timestamps,
+            TsRecent = options.TsVal,
+            SackOk = options.SackPermitted && Settings.Sack,
+            Tos = 0,
+            TimestampOffset = TimestampOffset(key),
+        };
+        request.ChooseWindow(Settings, listener.ReceiveBuffer);
+        return request;
+    }
+
+    private void SendSynAck(SynReceivedEntry request, long now)
+    {
+        var options = default(TcpOptions);
+        options.HasMss = true;
+        options.Mss = (ushort)request.OwnMss;
+        options.SackPermitted = request.SackOk;
+        if (request.TimestampsOk)
+        {
+            options.HasTimestamps = true;
+            options.TsVal = (uint)(now / Nanos.PerMillisecond) + request.TimestampOffset;
+            options.TsEcr = request.TsRecent;
+            if (request.IsCookie)
+            {
+                options.TsVal = SynCookies.EncodeOptions((uint)(now / Nanos.PerMillisecond), request) + request.TimestampOffset;
+            }
+        }
+
+        // A cookie remembers nothing by itself: scale and SACK survive only in the timestamp (Linux does the same).
+        bool remembered = !request.IsCookie || request.TimestampsOk;
+        options.SackPermitted &= remembered;
+        if (request.WindowScalingOk && remembered)
+        {
+            options.HasWindowScale = true;
+            options.WindowScale = request.OwnWindowScale;
+        }
+
+        SendBare(new BareSegment
+        {
+            Key = request.Key,
+            Flags = TcpFlags.SynAck,
+            Sequence = request.Iss,
+            Acknowledgment = request.RcvNxt,
+            Window = (ushort)Math.Min(request.Window, 65535u),
+            Options = options,
+        });
+    }
+
+    /// <summary>A segment for a request that was answered: its ACK makes a connection (RFC 9293 3.10.7.4 in SYN-RECEIVED).</summary>
+    private void OnRequestSegment(SynReceivedEntry request, PacketBuffer packet, Worker worker)
+    {
+        long now = worker.NowNanos;
+        TcpFlags flags = packet.TcpFlags;
+        if (packet.Options.HasTimestamps && request.TimestampsOk && (int)(request.TsRecent - packet.Options.TsVal) > 0 && (flags & TcpFlags.Rst) == 0)
+        {
+            _stack.Counters.Add(StackCounter.PawsEstab);
+            ReplyWithRequestAck(request, now);
+            packet.Free();
+            return;
+        }
+
+        if ((flags & (TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack)) == TcpFlags.Syn && packet.Sequence == request.Irs)
+        {
+            // The SYN again: so goes the answer.
+            if (MayAnswer(request, now))
+            {
+                SendSynAck(request, now);
+            }
+
+            packet.Free();
+            return;
+        }
+
+        bool inWindow = packet.EndSequence.AtOrAfter(request.RcvNxt) && packet.Sequence.AtOrBefore(request.RcvNxt + (int)request.Window);
+        if (!inWindow)
+        {
+            if ((flags & TcpFlags.Rst) == 0)
+            {
+                ReplyWithRequestAck(request, now);
+            }
+
+            packet.Free();
+            return;
+        }
+
+        if ((flags & TcpFlags.Rst) != 0)
+        {
+            // RFC 5961 3.2 holds here too: only the exact number ends it.
+            if (packet.Sequence == request.RcvNxt)
+            {
+                _stack.Counters.Add(StackCounter.TcpAttemptFails);
+                DropRequest(request);
+            }
+            else
+            {
+                ReplyWithRequestAck(request, now);
+            }
+
+            packet.Free();
+            return;
+        }
+
+        if ((flags & TcpFlags.Syn) != 0)
+        {
+            ReplyWithRequestAck(request, now);
+            packet.Free();
+            return;
+        }
+
+        if ((flags & TcpFlags.Ack) == 0)
+        {
+            packet.Free();
+            return;
+        }
+
+        if (packet.Acknowledgment != request.Iss + 1)
+        {
+            ReplyToUnknown(packet, worker);
+            packet.Free();
+            return;
+        }
+
+        if (packet.Options.HasTimestamps && packet.Sequence.AtOrBefore(request.RcvNxt))
+        {
+            request.TsRecent = packet.Options.TsVal;
+        }
+
+        Promote(request, packet, worker);
+    }
+
+    /// <summary>Makes the connection in the request's place: owned from birth, then published, then fed the segment that made it. Takes the packet over.</summary>
+    private void Promote(SynReceivedEntry request, PacketBuffer packet, Worker worker)
+    {
+        ListenSocket listener = request.Listener;
+        if (listener.IsAcceptQueueFull)
+        {
+            _stack.Counters.Add(StackCounter.ListenOverflows);
+            if (Settings.AbortOnOverflow)
+            {
+                DropRequest(request);
+                ReplyToUnknown(packet, worker);
+            }
+            else
+            {
+                // The peer's retransmission, or our SYN-ACK's, comes when there may be room.
+                request.AckedWhileFull = true;
+            }
+
+            packet.Free();
+            return;
+        }
+
+        var child = new TcpConnection(_stack, worker, request.Key) { Listener = listener };
+        bool owned = child.TryOwn();
+        System.Diagnostics.Debug.Assert(owned);
+        listener.Prepare(child);
+        child.AcceptRequest(request, packet);
+        bool published = request.IsCookie ? Flows.TryAdd(child, out _) : Flows.TryReplace(request, child);
+        if (!published)
+        {
+            child.Drop();
+            child.Release(worker);
+            packet.Free();
+            return;
+        }
+
+        request.CancelTimer(worker);
+        if (!request.IsCookie)
+        {
+            listener.RemoveRequest();
+        }
+
+        child.ReceiveOwned(packet);
+        child.Release(worker);
+    }
+
+    private bool TryAcceptCookie(ListenSocket listener, in FlowKey key, PacketBuffer packet, Worker worker)
+    {
+        long now = worker.NowNanos;
+        if (Settings.SynCookies == 0 || (Settings.SynCookies == 1 && !listener.SentCookiesRecently(now)))
+        {
+            return false;
+        }
+
+        SequenceNumber irs = packet.Sequence - 1;
+        SequenceNumber iss = packet.Acknowledgment - 1;
+        int mss = Cookies.Check(key, irs, iss, now);
+        if (mss == 0 || _stack.Ip.Routes.Find(key.Remote) is not { } route)
+        {
+            _stack.Counters.Add(StackCounter.SyncookiesFailed);
+            return false;
+        }
+
+        _stack.Counters.Add(StackCounter.SyncookiesRecv);
+        SynReceivedEntry request = NewRequest(listener, key, packet, route, now);
+        request.IsCookie = true;
+        request.Irs = irs;
+        request.RcvNxt = irs + 1;
+        request.Iss = iss;
+        request.PeerMss = mss;
+        request.WindowScalingOk = request.SackOk = false;
+        request.PeerWindowScale = 0;
+        if (request.TimestampsOk && packet.Options.TsEcr != 0)
+        {
+            SynCookies.DecodeOptions(packet.Options.TsEcr - request.TimestampOffset, request, Settings);
+        }
+
+        request.ChooseWindow(Settings, listener.ReceiveBuffer);
+        Promote(request, packet, worker);
+        return true;
+    }
+
+    private void ReplyWithRequestAck(SynReceivedEntry request, long now)
+    {
+        if (!MayAnswer(request, now))
+        {
+            return;
+        }
+
+        var options = default(TcpOptions);
+        if (request.TimestampsOk)
+        {
+            options.HasTimestamps = true;
+            options.TsVal = (uint)(now / Nanos.PerMillisecond) + request.TimestampOffset;
+            options.TsEcr = request.TsRecent;
+        }
+
+        SendBare(new BareSegment
+        {
+            Key = request.Key,
+            Flags = TcpFlags.Ack,
+            Sequence = request.Iss + 1,
+            Acknowledgment = request.RcvNxt,
+            Window = (ushort)(request.Window >> request.OwnWindowScale),
+            Options = options,
+        });
+    }
+
+    private bool MayAnswer(SynReceivedEntry request, long now)
+    {
+        if (now - request.LastAnswerNanos < Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond && request.LastAnswerNanos != 0)
+        {
+            _stack.Counters.Add(StackCounter.TcpAckSkipped);
+            return false;
+        }
+
+        request.LastAnswerNanos = now;
+        return true;
+    }
+
+    internal void OnRequestTimer(SynReceivedEntry request, long now)
+    {
+        if (!request.IsFiled)
+        {
+            return;
+        }
+
+        if (request.Retransmits >= Settings.SynAckRetries || request.Listener.IsClosed)
+        {
+            DropRequest(request);
+            return;
+        }
+
+        request.Retransmits++;
+        _stack.Counters.Add(StackCounter.TcpSynRetrans);
+        _stack.Counters.Add(StackCounter.TcpRetransSegs);
+        SendSynAck(request, now);
+        long next = Math.Min(Nanos.PerSecond << request.Retransmits, Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
+        request.Worker!.Arm(request.Timer(this), now + next);
+    }
+
+    private void DropRequest(SynReceivedEntry request)
+    {
+        if (Flows.Remove(request))
+        {
+            request.Listener.RemoveRequest();
+            request.CancelTimer(request.Worker!);
+        }
+    }
+}
