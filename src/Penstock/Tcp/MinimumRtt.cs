@@ -2,8 +2,9 @@ namespace Penstock.Tcp;
 
 /// <summary>
 /// The smallest round-trip time of the last five minutes (Linux: <c>tcp_min_rtt_wlen</c>), in constant space: Kathleen Nichols' filter keeps the best sample
-/// and two later ones that stand in for it when it grows too old. What it says was measured within the window, and is not above anything measured
-/// in the window's last half. Samples that a delayed ACK may have stretched are better not given to it when they lie above <see cref="CurrentNanos"/>.
+/// and two later ones that stand in for it when it grows too old. What it says was measured within the window and is never above anything measured since; what
+/// came before that and was better may be forgotten when stand-ins grow old close together, a price that Linux pays too. Samples that a delayed ACK may
+/// have stretched are better not given to it when they lie above <see cref="CurrentNanos"/>.
 /// </summary>
 internal struct MinimumRtt
 {
@@ -54,7 +55,7 @@ internal struct MinimumRtt
         }
         else if (_second.AtNanos == _best.AtNanos && age > windowNanos / 4)
         {
-            // Stand-ins are taken from different quarters, so that they do not all grow old at once.
+            // Stand-ins are taken from different quarters, so that they seldom grow old together.
             _second = _third = sample;
         }
         else if (_third.AtNanos == _second.AtNanos && age > windowNanos / 2)

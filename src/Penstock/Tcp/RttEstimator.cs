@@ -4,8 +4,8 @@ namespace Penstock.Tcp;
 
 /// <summary>
 /// Smoothed round-trip time, its variance and the retransmission timeout they give (RFC 6298), with Linux's refinements: the deviation that counts is the
-/// largest of the last round, so that it does not fade within a window of samples; a fall of the delay does not widen it as a rise does; the smallest timeout is a
-/// floor of the variance term, not of the sum. Karn's rule and the exponential backoff are its caller's. Only the connection's owner calls it.
+/// largest of the last round, so that it does not fade within a window of samples; a fall of the delay does not widen it as a rise does; the smallest timeout
+/// is a floor of the variance term, not of the sum. Karn's rule and the exponential backoff are its caller's. Only the connection's owner calls it.
 /// </summary>
 internal sealed class RttEstimator
 {

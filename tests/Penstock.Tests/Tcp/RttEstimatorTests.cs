@@ -152,7 +152,8 @@ public class RttEstimatorTests
                 most = Math.Max(most, nanos);
                 Assert.True(rtt.HasSample);
                 Assert.InRange(rtt.SmoothedNanos, Math.Max(least - 8, 0), most);
-                Assert.InRange(rtt.RtoNanos, Math.Min(rtt.SmoothedNanos + RttEstimator.DefaultRtoMinNanos, RttEstimator.DefaultRtoMaxNanos), RttEstimator.DefaultRtoMaxNanos);
+                long floor = Math.Min(rtt.SmoothedNanos + RttEstimator.DefaultRtoMinNanos, RttEstimator.DefaultRtoMaxNanos);
+                Assert.InRange(rtt.RtoNanos, floor, RttEstimator.DefaultRtoMaxNanos);
             }
         });
     }
