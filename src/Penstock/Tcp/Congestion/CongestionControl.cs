@@ -22,12 +22,15 @@ internal abstract class CongestionControl(CongestionWindow window)
     /// <summary>The window to go back to when a reduction turns out to have been unnecessary.</summary>
     public virtual int UndoWindow() => Math.Max(Cwnd.Window, Cwnd.Prior);
 
-    /// <summary>Every ACK that covered or SACKed something, whether or not the window may grow (delay measurements).</summary>
+    /// <summary>
+    /// Every ACK that covered or SACKed something, whether or not the window may grow (delay measurements); comes before <see cref="OnAck"/>. The handshake's
+    /// own sample is not among them.
+    /// </summary>
     public virtual void OnRttSample(in AckSample sample)
     {
     }
 
-    /// <summary>A retransmission timeout: start over.</summary>
+    /// <summary>A retransmission timeout: start over. Comes after <see cref="ThresholdOnLoss"/>.</summary>
     public virtual void OnTimeout()
     {
     }
@@ -40,6 +43,8 @@ internal abstract class CongestionControl(CongestionWindow window)
     /// <summary>Makes the algorithm that <paramref name="name"/> stands for; null when there is none of that name.</summary>
     public static CongestionControl? Create(string name, CongestionWindow window) => name switch
     {
+        "reno" => new Reno(window),
+        "cubic" => new Cubic(window),
         _ => null,
     };
 
@@ -72,4 +77,11 @@ internal readonly struct AckSample
 
     /// <summary>Sender is limited by the window, not by the application; growth is only allowed then (RFC 7661).</summary>
     public required bool WindowLimited { get; init; }
+
+    /// <summary>The rate that the window and the round-trip time amount to, bytes a second, whether or not sending is held to it; 0 when it is not known
+    /// (Linux: <c>sk_pacing_rate</c>).</summary>
+    public long PacingRate { get; init; }
+
+    /// <summary>Sending is held to <see cref="PacingRate"/>.</summary>
+    public bool Paced { get; init; }
 }
