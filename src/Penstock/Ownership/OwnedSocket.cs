@@ -113,8 +113,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         }
     }
 
-    /// <summary>Runs <paramref name="work"/> now if the socket is free, else leaves a note that the owner finds at its next flush or release. From a worker.</summary>
-    public void RunOrDefer(DeferredWork work, Worker worker)
+    /// <summary>Runs <paramref name="work"/> now if the socket is free, else leaves a note that the owner finds at its next flush or release. <paramref name="worker"/> is the worker this runs on, null elsewhere.</summary>
+    public void RunOrDefer(DeferredWork work, Worker? worker)
     {
         EnterInner();
         if (_owned)

@@ -97,6 +97,9 @@ internal sealed partial class TcpConnection
         }
 
         ReceiveShutdown = true;
+
+        // Whoever still waits on the handle finds it disposed.
+        Notify(SocketEvents.All);
         bool unread = ReadableBytes > 0;
         FreeReceiveQueue();
         if (State == TcpConnectionState.Closed)
@@ -136,11 +139,20 @@ internal sealed partial class TcpConnection
         }
     }
 
-    /// <summary>A handle was forgotten and collected.</summary>
-    private void OnHandleGone() => CloseHandle(abortive: true);
+    /// <summary>A handle was closed, aborted, or forgotten and collected.</summary>
+    private void OnHandleGone() => CloseHandle(Volatile.Read(ref _closeAbortive));
 
-    /// <summary>Has <see cref="CloseHandle"/> run by whoever owns the connection next. Never blocks; any thread, the finalizer's too.</summary>
-    internal void PostHandleGone() => RunOrDefer(DeferredWork.Close, Worker);
+    private bool _closeAbortive;
+
+    /// <summary>Has <see cref="CloseHandle"/> run, now or by whoever owns the connection. Never blocks; any thread.</summary>
+    internal void PostClose(bool abortive)
+    {
+        Volatile.Write(ref _closeAbortive, abortive);
+        RunOrDefer(DeferredWork.Close, null);
+    }
+
+    /// <summary>A reset instead of an orderly end: an aborted or forgotten handle, also from the finalizer's thread.</summary>
+    internal void PostHandleGone() => PostClose(abortive: true);
 
     /// <summary>Resets the connection (RFC 9293 3.10.5).</summary>
     public void Abort(SocketError error)

@@ -1,0 +1,126 @@
+using System.Net;
+using Penstock.Buffers;
+using Penstock.Time;
+
+namespace Penstock.Tcp;
+
+/// <summary>Snapshots and invariants: what the outside may see without owning the connection, and what tests check after each step.</summary>
+internal sealed partial class TcpConnection
+{
+    public IPEndPoint LocalEndPoint => new(Key.Local.ToIPAddress(), Key.LocalPort);
+
+    public IPEndPoint RemoteEndPoint => new(Key.Remote.ToIPAddress(), Key.RemotePort);
+
+    /// <summary>Never waits for the owner.</summary>
+    public TcpInfo Snapshot() => new()
+    {
+        State = State,
+        Local = LocalEndPoint,
+        Remote = RemoteEndPoint,
+        CongestionState = (_recovery?.State ?? LossRecovery.CongestionState.Open).ToString(),
+        CongestionControl = Congestion.Name,
+        CongestionWindow = Cwnd.Window,
+        SlowStartThreshold = Cwnd.Threshold,
+        SendMss = Math.Max(0, BoundToHalfWindow(_pathMss) - (_timestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0)),
+        ReceiveMss = _receiveMss,
+        AdvertisedMss = _advertisedMss,
+        PathMtu = _pathMss + Wire.IPv4Header.MinLength + Wire.TcpHeader.MinLength,
+        RoundTripTime = Span(Rtt.SmoothedNanos),
+        RoundTripVariance = Span(Rtt.VarianceNanos),
+        MinimumRoundTripTime = Span(_minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0),
+        ReceiverRoundTripTime = Span(_rcvRttNanos),
+        RetransmissionTimeout = Span(_rtoNanos),
+        AckTimeout = Span(_ackTimeoutNanos),
+        Unacknowledged = _packetsOut,
+        Sacked = _sackedOut,
+        Lost = _lostOut,
+        RetransmitsOut = _retransOut,
+        Retransmits = _retransmits,
+        Probes = _probesOut,
+        Backoff = _backoff,
+        TotalRetransmits = _totalRetransmits,
+        Reordering = _reordering,
+        SendWindow = _sndWnd,
+        ReceiveWindow = _rcvWnd,
+        WindowScale = _windowScalingOk ? (_sndWscale, _rcvWscale) : (-1, -1),
+        Timestamps = _timestampsOk,
+        Sack = _sackOk,
+        BytesSent = _bytesSent,
+        BytesAcked = _bytesAcked,
+        BytesReceived = _bytesReceived,
+        BytesRetransmitted = _bytesRetransmitted,
+        SegmentsOut = _segmentsOut,
+        SegmentsIn = _segmentsIn,
+        Delivered = Delivery.Delivered,
+        DeliveryRate = (long)(Delivery.RatePerSecond * _pathMss),
+        ReceiveQueue = Math.Max(0, ReadableBytes),
+        SendQueue = Math.Max(0, _writeSeq.Since(_sndUna)),
+        NotSent = Math.Max(0, _writeSeq.Since(_sndNxt)),
+        OutOfOrder = _outOfOrder?.Count ?? 0,
+        BacklogPackets = BacklogPackets,
+        ReceiveMemory = Memory.ReceiveAlloc,
+        ReceiveBuffer = Memory.ReceiveBuffer,
+        DeviceMemory = _device.DeviceBytes,
+        SendBuffer = Memory.SendBuffer,
+        ForwardAlloc = Memory.ForwardAlloc,
+        WriteQueueMemory = Memory.WriteQueueBytes,
+        BacklogMemory = BacklogBytes,
+        Drops = _backlogDrops,
+        BacklogFlushes = _flushes,
+        BacklogEnqueued = _backlogEnqueued,
+        BacklogCoalesced = _backlogCoalesced,
+    };
+
+    /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
+    public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
+
+    /// <summary>
+    /// Checks everything that must hold between two steps: the memory ledger (R2.3), the counts of what is in flight, the order of the queues. Null when all is well. The caller owns the
+    /// connection, or nothing runs.
+    /// </summary>
+    public string? VerifyInvariants()
+    {
+        string? wrong = Memory.Verify() ?? _retransmitQueue.Verify() ?? _outOfOrder?.Verify();
+        if (wrong is not null)
+        {
+            return wrong;
+        }
+
+        int queued = 0;
+        int packets = 0, sacked = 0, lost = 0, retransmitted = 0;
+        for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            queued += buffer.TrueSize;
+            packets += buffer.SegmentCount;
+            sacked += (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? buffer.SegmentCount : 0;
+            lost += (buffer.Segment & SegmentFlags.Lost) != 0 ? buffer.SegmentCount : 0;
+            retransmitted += (buffer.Segment & SegmentFlags.SackedRetransmitted) != 0 ? buffer.SegmentCount : 0;
+        }
+
+        for (PacketBuffer? buffer = _writeQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            queued += buffer.TrueSize;
+        }
+
+        if (queued != Memory.WriteQueueBytes)
+        {
+            return $"the queues hold {queued} bytes but {Memory.WriteQueueBytes} are accounted for";
+        }
+
+        if (packets != _packetsOut || lost != _lostOut || retransmitted != _retransOut || (_sackOk && sacked != _sackedOut))
+        {
+            return $"counted {packets} out, {sacked} sacked, {lost} lost, {retransmitted} retransmitted; "
+                + $"expected {_packetsOut}, {_sackedOut}, {_lostOut}, {_retransOut}";
+        }
+
+        int received = _outOfOrder?.TrueSizeSum() ?? 0;
+        for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            received += buffer.TrueSize;
+        }
+
+        return received == Memory.ReceiveAlloc ? null : $"received buffers hold {received} bytes but {Memory.ReceiveAlloc} are accounted for";
+    }
+
+    private static TimeSpan Span(long nanos) => TimeSpan.FromTicks(Math.Max(0, nanos) / 100);
+}
