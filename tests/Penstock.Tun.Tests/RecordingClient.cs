@@ -156,7 +156,7 @@ internal sealed unsafe class RecordingClient : ILinkClient, IReceiver, IDisposab
             TimeToLive = 64,
             TotalLength = (ushort)(IPv4Header.MinLength + headerLength + payload.Length),
         }.Write(packet.PushHead(IPv4Header.MinLength));
-        Assert.True(LinkOutput.Transmit(_link, packet));
+        Assert.True(LinkOutput.Transmit(_link, packet, out _));
     }
 
     /// <summary>Stops the workers, closes the link and finds that every buffer and slab came back.</summary>
