@@ -72,9 +72,14 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         }
 
         int bytes = packet.TotalLength;
-        if (!LinkOutput.Transmit(Link, packet))
+        if (!LinkOutput.Transmit(Link, packet, out int lost))
         {
             return false;
+        }
+
+        if (lost > 0)
+        {
+            _stack.Counters.Add(StackCounter.IpOutDiscards, lost);
         }
 
         Interlocked.Increment(ref _packetsOut);

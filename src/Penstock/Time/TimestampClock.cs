@@ -4,7 +4,14 @@ namespace Penstock.Time;
 internal readonly struct TimestampClock(TimeProvider provider)
 {
     private const long NanosPerSecond = 1_000_000_000;
-    private readonly long _start = provider.GetTimestamp();
+
+    /// <summary>
+    /// All clocks over the system's time start together: a stack with a device has several drivers, and a deadline or a stamp made with one worker's clock
+    /// is compared with another's.
+    /// </summary>
+    private static readonly long SystemStart = TimeProvider.System.GetTimestamp();
+
+    private readonly long _start = provider == TimeProvider.System ? SystemStart : provider.GetTimestamp();
     private readonly long _frequency = provider.TimestampFrequency;
 
     public long NowNanos
