@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Penstock.Buffers;
+using Penstock.Links;
 using Penstock.Wire;
 
 namespace Penstock;
@@ -46,7 +47,7 @@ internal struct VirtioHeader
             header.ChecksumOffset = TcpHeader.ChecksumOffset;
         }
 
-        if (packet.GsoSize != 0 && packet.SegmentCount > 1)
+        if (Segmentation.IsSuperSegment(packet))
         {
             header.SegmentationType = Tcp4;
             header.SegmentSize = (ushort)packet.GsoSize;
