@@ -180,7 +180,7 @@ public sealed partial class NetworkStack : IAsyncDisposable
 
     private Worker StartWorker(Driver driver)
     {
-        var worker = new Worker(driver, _workers.Count);
+        var worker = new Worker(driver, _workers.Count) { BatchEnd = new ReceiveMerge(Ip) };
         _workers.Add(worker);
         driver.Start(worker);
         return worker;

@@ -20,6 +20,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         Index = index;
         _workers = workers;
         Addresses = addresses;
+        MergesReceived = link.MergesReceived;
     }
 
     public Link Link { get; }
@@ -32,6 +33,9 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     public PacketPool Pool => _stack.Pool;
 
     public int Mtu => Link.Mtu;
+
+    /// <summary>Segments that arrive together are merged before IP (Linux: <c>ethtool -K gro</c>). The link's choice until it is changed.</summary>
+    public bool MergesReceived { get; set; }
 
     public bool HasFailed => Volatile.Read(ref _failed) != 0;
 
@@ -57,7 +61,14 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     {
         Interlocked.Increment(ref _packetsIn);
         Interlocked.Add(ref _bytesIn, packet.Length);
-        _stack.Ip.Input(packet, this, worker);
+        if (MergesReceived && worker.BatchEnd is ReceiveMerge merge)
+        {
+            merge.Add(packet, this, worker);
+        }
+        else
+        {
+            _stack.Ip.Input(packet, this, worker);
+        }
     }
 
     /// <summary>Sends a packet with its IP header. False: the link is full and the caller keeps the packet.</summary>

@@ -37,6 +37,9 @@ public abstract class Link : IDisposable
     /// <summary>What the link does for the stack.</summary>
     internal virtual LinkOffloads Offloads => LinkOffloads.None;
 
+    /// <summary>True when TCP segments that arrive in one burst should be merged into super-segments before IP (Linux: GRO).</summary>
+    internal virtual bool MergesReceived => false;
+
     /// <summary>Receive queues; each gets a worker.</summary>
     internal virtual int QueueCount => 1;
 

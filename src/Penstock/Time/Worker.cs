@@ -52,6 +52,12 @@ internal sealed class Worker
     public bool HasReady =>
         Volatile.Read(ref _readyHead) is not null || Volatile.Read(ref _itemHead) is not null || _current is not null;
 
+    /// <summary>True when a packet follows the one that is being received now. Only from within <see cref="Run"/>.</summary>
+    public bool HasMorePackets => _current is not null || Volatile.Read(ref _readyHead) is not null;
+
+    /// <summary>Told at the end of each batch of packets; set before the worker first runs.</summary>
+    public IBatchEnd? BatchEnd { get; init; }
+
     /// <summary>Files a timer of something that lives on this worker and wakes the driver if it became the earliest.</summary>
     public void Arm(TimerEntry entry, long atNanos)
     {
@@ -227,7 +233,7 @@ internal sealed class Worker
         {
             if (_current is null && !TakeReady())
             {
-                return;
+                break;
             }
 
             PacketBuffer packet = _current!;
@@ -235,6 +241,8 @@ internal sealed class Worker
             packet.Next = null;
             ((IReceiver)packet.Ingress!).Receive(packet, this);
         }
+
+        BatchEnd?.OnBatchEnd(this);
     }
 
     /// <summary>Detaches the whole ready chain at once: one gate entry per burst, not per packet.</summary>

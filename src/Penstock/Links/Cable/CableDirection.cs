@@ -65,6 +65,8 @@ public sealed class CableDirection
         }
     }
 
+    internal bool MergesReceived => Volatile.Read(ref _options).MergeReceived;
+
     internal int Mtu => Volatile.Read(ref _rules).Mtu;
 
     /// <summary>

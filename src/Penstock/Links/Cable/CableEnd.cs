@@ -12,6 +12,8 @@ internal sealed class CableEnd(string name, CableDirection outgoing, CableDirect
 
     internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
 
+    internal override bool MergesReceived => incoming.MergesReceived;
+
     internal override void Attach(ILinkClient client)
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);

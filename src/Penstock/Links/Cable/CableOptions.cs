@@ -68,6 +68,12 @@ public sealed class CableOptions
     /// </summary>
     public bool SuperSegments { get; set; } = true;
 
+    /// <summary>
+    /// Merges TCP segments that arrive at the same moment again before the receiver's TCP sees them (Linux: GRO). On by default; off, TCP sees, and answers,
+    /// each packet by itself. Fixed when the end is added to a stack.
+    /// </summary>
+    public bool MergeReceived { get; set; } = true;
+
     /// <summary>Computes checksums of what is sent and has them verified by the receiver. Off by default: the bytes never leave memory.</summary>
     public bool Checksums { get; set; }
 

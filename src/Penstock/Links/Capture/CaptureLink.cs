@@ -59,6 +59,8 @@ public sealed class CaptureLink : Link
 
     internal override LinkOffloads Offloads => _inner.Offloads;
 
+    internal override bool MergesReceived => _inner.MergesReceived;
+
     internal override int QueueCount => _inner.QueueCount;
 
     /// <summary>Hands what was captured so far to the stream and flushes that.</summary>

@@ -49,6 +49,8 @@ public sealed class PacketLink : Link
     // Super-segments are always taken: the queue splits them while they are read, unless the reader wants them whole.
     internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
 
+    internal override bool MergesReceived => _options.MergeReceived;
+
     /// <summary>
     /// Hands the stack a packet that arrived. The bytes are copied. Nothing in them is trusted: a malformed packet is counted by the stack
     /// (<see cref="NetworkStack.GetCounter"/>), not refused here.

@@ -26,6 +26,12 @@ public sealed class PacketLinkOptions
     public bool SuperSegments { get; set; }
 
     /// <summary>
+    /// Merges TCP segments that were injected in one burst before TCP sees them, which is faster (Linux: GRO). On by default; off, TCP sees, and answers, each
+    /// packet by itself.
+    /// </summary>
+    public bool MergeReceived { get; set; } = true;
+
+    /// <summary>
     /// Is given every packet at once instead of the queue, for processing to completion without a thread hop; reading is not possible then. It is called on
     /// whatever thread the stack sends from, by several at the same time if there are, and in the middle of TCP's work: it must
     /// return soon and must not wait for a socket of this stack. It may inject packets, into any link. If it throws, the link fails.
