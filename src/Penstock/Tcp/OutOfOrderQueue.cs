@@ -130,6 +130,8 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             return false;
         }
 
+        // What was covered and freed above may have taken the pages back that the caller had bought: buy them again, less is in use now than before.
+        memory.ForceSchedule(buffer.TrueSize);
         SequenceNumber from = buffer.Sequence;
         SequenceNumber to = buffer.EndSequence;
         if (previous is not null && TryMerge(memory, previous, buffer))

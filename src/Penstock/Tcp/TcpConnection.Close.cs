@@ -39,7 +39,7 @@ internal sealed partial class TcpConnection
         Notify(SocketEvents.Writable | (_finReceived ? SocketEvents.HangUp : SocketEvents.None));
     }
 
-    /// <summary>Nothing will be read any more; what comes is acknowledged and thrown away.</summary>
+    /// <summary>Reading ends where the data ends now. What still comes is queued as before, as Linux does; once the sending half is closed too, new data resets the connection.</summary>
     public void ShutdownReceive()
     {
         ReceiveShutdown = true;

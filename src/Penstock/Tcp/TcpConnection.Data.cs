@@ -164,19 +164,6 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (ReceiveShutdown)
-        {
-            // Nobody will read it; it is acknowledged and thrown away (Linux after shutdown(SHUT_RD)).
-            if (charged)
-            {
-                Memory.UnchargeReceive(packet.TrueSize);
-            }
-
-            _copiedSeq = _rcvNxt;
-            packet.Free();
-            return;
-        }
-
         if (!charged && _receiveQueue.Last is { } tail && OutOfOrderQueue.TryMerge(Memory, tail, packet))
         {
             _stack.Counters.Add(StackCounter.TcpRcvCoalesce);

@@ -119,7 +119,58 @@ internal sealed partial class TcpConnection
             received += buffer.TrueSize;
         }
 
-        return received == Memory.ReceiveAlloc ? null : $"received buffers hold {received} bytes but {Memory.ReceiveAlloc} are accounted for";
+        return received == Memory.ReceiveAlloc
+            ? VerifySequences()
+            : $"received buffers hold {received} bytes but {Memory.ReceiveAlloc} are accounted for";
+    }
+
+    /// <summary>The sequence space has no holes and no overlaps: what is queued is what the numbers say.</summary>
+    private string? VerifySequences()
+    {
+        int readable = 0;
+        for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            readable += buffer.Length;
+        }
+
+        if (readable != ReadableBytes)
+        {
+            return $"{readable} bytes can be read but the numbers say {ReadableBytes}";
+        }
+
+        if (State is TcpConnectionState.Closed)
+        {
+            return null;
+        }
+
+        Wire.SequenceNumber at = _sndUna;
+        for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            bool first = buffer == _retransmitQueue.First;
+            if (first ? buffer.Sequence.After(at) || buffer.EndSequence.AtOrBefore(at) : buffer.Sequence != at)
+            {
+                return $"the retransmit queue has {buffer.Sequence}..{buffer.EndSequence} where {at} is due";
+            }
+
+            at = buffer.EndSequence;
+        }
+
+        if (at != _sndNxt)
+        {
+            return $"the retransmit queue ends at {at}, SND.NXT is {_sndNxt}";
+        }
+
+        for (PacketBuffer? buffer = _writeQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            if (buffer.Sequence != at)
+            {
+                return $"the write queue has {buffer.Sequence}..{buffer.EndSequence} where {at} is due";
+            }
+
+            at = buffer.EndSequence;
+        }
+
+        return at == _writeSeq ? null : $"the write queue ends at {at}, the stream at {_writeSeq}";
     }
 
     private static TimeSpan Span(long nanos) => TimeSpan.FromTicks(Math.Max(0, nanos) / 100);

@@ -83,9 +83,11 @@ internal sealed partial class TcpConnection
             case TcpConnectionState.CloseWait:
             case TcpConnectionState.Closing:
             case TcpConnectionState.LastAck:
-                // The peer has sent FIN: what comes behind it is noise, what came before it is old.
-                if (packet.Sequence.Before(_rcvNxt) && packet.Length > 0)
+                // The peer has sent FIN: what comes behind it is noise, what came before it is old. A FIN that comes again
+                // has missed its acknowledgment and is answered like any other duplicate.
+                if (packet.Sequence.Before(_rcvNxt) && packet.EndSequence != packet.Sequence)
                 {
+                    packet.EndSequence = SequenceNumber.Min(packet.EndSequence, _rcvNxt);
                     QueueData(packet);
                 }
                 else
@@ -96,14 +98,15 @@ internal sealed partial class TcpConnection
                 break;
             case TcpConnectionState.FinWait1:
             case TcpConnectionState.FinWait2:
-                if (IsOrphan && packet.Length > 0 && packet.EndSequence.After(_rcvNxt))
+                if (ReceiveShutdown && packet.Length > 0
+                    && (packet.EndSequence - ((packet.TcpFlags & TcpFlags.Fin) != 0 ? 1 : 0)).After(_rcvNxt))
                 {
-                    // RFC 9293 3.6.1: nobody will read this any more; the peer has to know.
+                    // RFC 9293 3.6.1: both ways are shut and nobody will read this any more; the peer has to know. A FIN behind data that came before is no reason.
                     _stack.Counters.Add(StackCounter.TcpAbortOnData);
                     SequenceNumber next = _sndNxt;
                     packet.Free();
                     SendResetSegment(next);
-                    Finish(SocketError.ConnectionAborted);
+                    Finish(SocketError.ConnectionReset);
                     return;
                 }
 
@@ -256,7 +259,9 @@ internal sealed partial class TcpConnection
             if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
                 && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
             {
-                // The SYN-ACK of a simultaneous open.
+                // The SYN-ACK of a simultaneous open; what is behind its SYN is processed as in a segment of its own.
+                packet.Sequence += 1;
+                packet.TcpFlags &= ~TcpFlags.Syn;
                 return true;
             }
 

@@ -1,3 +1,4 @@
+using Penstock.Fuzz;
 using Penstock.Wire;
 
 namespace Penstock.Tests.Wire;

@@ -1,6 +1,6 @@
 using Penstock.Wire;
 
-namespace Penstock.Tests.Wire;
+namespace Penstock.Fuzz;
 
 /// <summary>
 /// Sends bytes through every parser, as a packet from the outside in and each parser on its own, and checks that whatever was accepted
