@@ -273,15 +273,23 @@ internal sealed partial class TcpConnection
             return 0;
         }
 
-        int bytes = _sndUna.Since(buffer.Sequence);
         int before = buffer.SegmentCount;
+        TrimToUnacknowledged(buffer);
+        return before - buffer.SegmentCount;
+    }
+
+    private void TrimToUnacknowledged(PacketBuffer buffer)
+    {
+        int bytes = _sndUna.Since(buffer.Sequence);
         int mss = buffer.GsoSize;
         buffer.TrimFront(bytes);
         buffer.Sequence = _sndUna;
         buffer.TrueSize -= bytes;
         Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
-        SetSegments(buffer, mss);
-        return before - buffer.SegmentCount;
+        if (mss > 0)
+        {
+            SetSegments(buffer, mss);
+        }
     }
 
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>

@@ -177,8 +177,7 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        bool inWindow = packet.EndSequence.AtOrAfter(request.RcvNxt) && packet.Sequence.AtOrBefore(request.RcvNxt + (int)request.Window);
-        if (!inWindow)
+        if (!IsInWindow(packet, request.RcvNxt, request.RcvNxt + (int)request.Window))
         {
             if ((flags & TcpFlags.Rst) == 0)
             {
@@ -234,6 +233,12 @@ internal sealed partial class TcpLayer
         Promote(request, packet, worker);
     }
 
+    /// <summary>RFC 9293 3.4, table 6. At least as strict as the connection's own test: what makes a connection must also establish it.</summary>
+    private static bool IsInWindow(PacketBuffer packet, SequenceNumber start, SequenceNumber end) =>
+        packet.Sequence == start
+        || (packet.EndSequence.After(start) && packet.Sequence.Before(end))
+        || (packet.Sequence == end && packet.EndSequence == end);
+
     /// <summary>Makes the connection in the request's place: owned from birth, then published, then fed the segment that made it. Takes the packet over.</summary>
     private void Promote(SynReceivedEntry request, PacketBuffer packet, Worker worker)
     {
@@ -277,6 +282,12 @@ internal sealed partial class TcpLayer
         }
 
         child.ReceiveOwned(packet);
+        if (child.State == TcpConnectionState.SynReceived)
+        {
+            // The connection did not believe the segment that the request believed. Without a SYN-ACK to send again it would wait for ever.
+            child.Drop();
+        }
+
         child.Release(worker);
     }
 

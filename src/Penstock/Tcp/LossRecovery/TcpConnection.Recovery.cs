@@ -400,7 +400,10 @@ internal sealed partial class TcpConnection
     {
         if (buffer.Sequence.Before(_sndUna))
         {
-            TrimAcknowledged(buffer);
+            // Also of a single segment: split below at a smaller path MTU, its acknowledged part would stay in the queue as a buffer of its own.
+            int segments = buffer.SegmentCount;
+            TrimToUnacknowledged(buffer);
+            AdjustCounts(buffer.Segment, buffer.SegmentCount - segments);
         }
 
         RefreshRoute();
