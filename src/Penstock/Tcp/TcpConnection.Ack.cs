@@ -85,7 +85,6 @@ internal sealed partial class TcpConnection
 
         _lastReceivedNanos = now;
         _probesOut = 0;
-        _backoffProbes = 0;
         if (packetsBefore == 0)
         {
             // Nothing was in flight: at most the answer to a window probe.
@@ -333,6 +332,7 @@ internal sealed partial class TcpConnection
         Rtt.Sample(sample, _sndUna, _sndNxt);
         _rtoNanos = Rtt.RtoNanos;
         _backoff = 0;
+        _backoffProbes = 0;
         Congestion.OnRttSample(SampleOf(0, newest, outcome.NowNanos));
     }
 

@@ -379,6 +379,8 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        // A second mark while the reader stands at the first: the first byte was urgent and never becomes part of the stream (Linux).
+        SkipUrgent();
         _urgentState = UrgentPending;
         _urgentSequence = at;
         Notify(SocketEvents.Urgent);

@@ -50,8 +50,9 @@ internal sealed partial class TcpConnection
             }
 
             copied += run;
-            if (_urgentState is UrgentValid or UrgentPending && !_urgentInline && _copiedSeq == _urgentSequence)
+            if (_urgentState != UrgentNone && _copiedSeq == _urgentSequence)
             {
+                // A read stops at the mark, in line or not, so that the reader can find it (Linux).
                 break;
             }
         }
@@ -100,6 +101,7 @@ internal sealed partial class TcpConnection
 
         first.CopyPayloadTo(0, destination[..take]);
         Consume(first, take);
+        ForgetPassedMark();
         return take;
     }
 
@@ -141,7 +143,13 @@ internal sealed partial class TcpConnection
         }
 
         Consume(first, 1);
-        if (_urgentState != UrgentValid)
+        ForgetPassedMark();
+    }
+
+    /// <summary>Behind the mark there is no urgent byte any more, taken or not (Linux).</summary>
+    private void ForgetPassedMark()
+    {
+        if (_urgentState != UrgentNone && _copiedSeq.After(_urgentSequence))
         {
             _urgentState = UrgentNone;
         }
@@ -149,7 +157,7 @@ internal sealed partial class TcpConnection
 
     private int LimitToMark(int count)
     {
-        if (_urgentInline || _urgentState == UrgentNone || _urgentState == UrgentRead)
+        if (_urgentState == UrgentNone)
         {
             return count;
         }

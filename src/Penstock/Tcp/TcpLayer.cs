@@ -273,8 +273,12 @@ internal sealed partial class TcpLayer : ITransport
 
     // --- Numbers that must not be guessed.
 
+    /// <summary>Takes the place of every initial sequence number, for tests at the wrap-around.</summary>
+    internal uint? ForcedInitialSequence { get; set; }
+
     /// <summary>RFC 6528: a clock of 64 ns steps plus a keyed hash of the 4-tuple.</summary>
-    public SequenceNumber InitialSequence(in FlowKey key, long now) => new((uint)Hash(_sequenceHash, key) + (uint)(now >> 6));
+    public SequenceNumber InitialSequence(in FlowKey key, long now) =>
+        ForcedInitialSequence is { } forced ? new SequenceNumber(forced) : new((uint)Hash(_sequenceHash, key) + (uint)(now >> 6));
 
     /// <summary>RFC 7323 5.4, per pair of hosts, so that TIME-WAIT comparisons hold across the connections of a pair.</summary>
     public uint TimestampOffset(in FlowKey key) =>

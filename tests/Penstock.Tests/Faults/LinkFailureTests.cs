@@ -1,0 +1,97 @@
+#pragma warning disable xUnit1051 // Virtual time runs on this thread: nothing outside could cancel it, and a hang ends by its limit.
+using System.Net;
+using System.Net.Sockets;
+using Penstock.Tests.Tcp;
+
+namespace Penstock.Tests.Faults;
+
+/// <summary>Links that fail or go while connections live on them: the connections end by their timers, with an error; nothing is thrown into somebody else's work.</summary>
+public class LinkFailureTests
+{
+    [Fact]
+    public void A_cable_that_is_pulled_ends_its_connections_by_timeout()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            Task<int> waiting = client.ReceiveAsync(new byte[10]).AsTask();
+            net.Cable.A.Dispose();
+            Assert.Equal(1000, await client.SendAsync(new byte[1000]));
+            SocketException error = await Assert.ThrowsAsync<SocketException>(() => waiting);
+            Assert.Contains(error.SocketErrorCode, (SocketError[])[SocketError.TimedOut, SocketError.NetworkUnreachable, SocketError.HostUnreachable]);
+            await Assert.ThrowsAsync<SocketException>(() => net.Client.ConnectTcpAsync(TwoStacks.ServerAddress).AsTask());
+            Assert.NotEmpty(net.Client.LinkFailures);
+            client.Dispose();
+            server.Abort();
+        });
+    }
+
+    [Fact]
+    public void A_handler_that_throws_fails_its_link_and_not_the_sender()
+    {
+        var time = new Penstock.Time.VirtualTime();
+        var stack = new NetworkStack(new NetworkStackOptions { Driver = time, Seed = 1, CloseTimeout = TimeSpan.Zero });
+        int calls = 0;
+        var link = new PacketLink(new PacketLinkOptions
+        {
+            OnPacket = _ =>
+            {
+                calls++;
+                throw new InvalidOperationException("no more");
+            },
+        });
+        stack.AddInterface(link, InterfaceAddress.Parse("10.1.0.2/24"));
+        time.Run(
+            async () =>
+            {
+                SocketException error = await Assert.ThrowsAsync<SocketException>(
+                    () => stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.1.0.9"), 80)).AsTask());
+                Assert.Contains(error.SocketErrorCode, (SocketError[])[SocketError.TimedOut, SocketError.NetworkUnreachable]);
+                await stack.DisposeAsync();
+            },
+            TimeSpan.FromHours(1));
+        Assert.Equal(1, calls);
+        Assert.Contains("no more", Assert.Single(stack.LinkFailures.Take(1)), StringComparison.Ordinal);
+        Penstock.Fuzz.Cleanliness.Check(stack);
+    }
+
+    [Fact]
+    public void A_stack_that_goes_while_everything_is_open_leaves_nothing()
+    {
+        var net = new TwoStacks(new CableOptions { Delay = TimeSpan.FromMilliseconds(5), Loss = 0.1 });
+        net.Run(async () =>
+        {
+            var tasks = new List<Task>();
+            TcpSocketListener listener = net.Server.ListenTcp(TwoStacks.ServerAddress);
+            for (int i = 0; i < 20; i++)
+            {
+                Task<TcpSocket> connecting = net.Client.ConnectTcpAsync(TwoStacks.ServerAddress).AsTask();
+                TcpSocket server = await listener.AcceptAsync();
+                TcpSocket client = await connecting;
+                tasks.Add(Quietly(Streams.SendAsync(client, 1, 5_000_000)));
+                tasks.Add(Quietly(Streams.ReceiveAsync(server, 1, 5_000_000)));
+                tasks.Add(Quietly(client.ReceiveAsync(new byte[10]).AsTask()));
+            }
+
+            tasks.Add(Quietly(listener.AcceptAsync().AsTask()));
+            tasks.Add(Quietly(net.Client.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.1.0.77"), 1)).AsTask()));
+            await net.Time.Delay(TimeSpan.FromMilliseconds(300));
+            await net.Client.DisposeAsync();
+            await net.Server.DisposeAsync();
+            await Task.WhenAll(tasks);
+        });
+    }
+
+    /// <summary>Ends, however it ends; but only with what a socket may throw.</summary>
+    internal static async Task Quietly(Task task)
+    {
+        try
+        {
+            await task;
+        }
+        catch (Exception error) when (error is SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+        }
+    }
+}
