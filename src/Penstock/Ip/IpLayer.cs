@@ -73,16 +73,19 @@ internal sealed class IpLayer
         }
 
         // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
-        if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
+        if (header.Source.IsMulticast || header.Source.IsBroadcast || header.Source.IsAny || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
         {
             _stack.Counters.Add(StackCounter.IpInAddressErrors);
             packet.Free();
             return;
         }
 
-        bool local = Volatile.Read(ref _local).ContainsKey(header.Destination)
-            || (header.Destination.IsLoopback && ingress.Link is LoopbackLink);
-        if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast))
+        // 127/8 never comes from outside (RFC 1122 3.2.1.3), although 127.0.0.1 is one of our addresses.
+        bool local = header.Destination.IsLoopback
+            ? ingress.Link is LoopbackLink
+            : Volatile.Read(ref _local).ContainsKey(header.Destination);
+        if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast
+            && !header.Destination.IsLoopback && !header.Destination.IsAny))
         {
             _stack.Counters.Add(StackCounter.IpInAddressErrors);
             packet.Free();

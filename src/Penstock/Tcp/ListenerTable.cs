@@ -12,6 +12,9 @@ internal sealed class ListenerTable
     /// <summary>True while somebody listens on any destination.</summary>
     public bool AcceptsForeign => Volatile.Read(ref _foreign) > 0;
 
+    /// <summary>True since somebody first did: connections to foreign addresses may outlive their listener.</summary>
+    public bool EverAcceptedForeign { get; private set; }
+
     public ListenSocket[] All
     {
         get
@@ -43,6 +46,7 @@ internal sealed class ListenerTable
             if (listener.AnyDestination)
             {
                 _foreign++;
+                EverAcceptedForeign = true;
             }
 
             return true;

@@ -210,10 +210,11 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_sndWnd == 0 && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived) && head.Length > 0)
+        if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived) && head.Length > 0)
         {
             // The peer closed its window on data in flight: it is alive as long as it answers, so this is probing, not loss.
-            if (now - _lastReceivedNanos > MaximumRtoNanos || HasUserTimedOut(now))
+            // Two of the longest pauses without a word are the end of it (Linux: tcp_rtx_probe0_timed_out).
+            if (now - _lastReceivedNanos > 2 * MaximumRtoNanos || HasUserTimedOut(now))
             {
                 GiveUp(SocketError.TimedOut);
                 return;

@@ -34,7 +34,7 @@ internal sealed partial class TcpLayer
         if (local is not null && !IpAddress.From(local.Address).IsAny)
         {
             source = IpAddress.From(local.Address);
-            if (!_stack.Ip.IsLocal(source) && !AcceptsForeign)
+            if (!_stack.Ip.IsLocal(source) && !Listeners.AcceptsForeign)
             {
                 throw new SocketException((int)SocketError.AddressNotAvailable);
             }

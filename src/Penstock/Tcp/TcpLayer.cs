@@ -53,7 +53,7 @@ internal sealed partial class TcpLayer : ITransport
 
     public SynCookies Cookies { get; }
 
-    public bool AcceptsForeign => Listeners.AcceptsForeign;
+    public bool AcceptsForeign => Listeners.EverAcceptedForeign;
 
     public int Orphans => Volatile.Read(ref _orphans);
 
@@ -147,6 +147,12 @@ internal sealed partial class TcpLayer : ITransport
         if (Listeners.Find(key.Local, key.LocalPort, _stack.Ip.IsLocal(key.Local)) is { } listener)
         {
             OnListenSegment(listener, key, packet, worker);
+        }
+        else if (!Listeners.AcceptsForeign && !_stack.Ip.IsLocal(key.Local))
+        {
+            // Let in for the connections that an any-destination listener left behind, and it belongs to none of them.
+            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            packet.Free();
         }
         else
         {

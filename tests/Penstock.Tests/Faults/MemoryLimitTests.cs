@@ -63,12 +63,12 @@ public class MemoryLimitTests
             async () =>
             {
                 await using TcpSocketListener listener = large.ListenTcp(TwoStacks.ServerAddress);
-                var stalled = new List<(TcpSocket Client, Task Sending)>();
+                var stalled = new List<(TcpSocket Client, TcpSocket Server, Task Sending)>();
                 for (int i = 0; i < 20; i++)
                 {
                     Task<TcpSocket> connecting = small.ConnectTcpAsync(TwoStacks.ServerAddress).AsTask();
                     TcpSocket server = await listener.AcceptAsync();
-                    stalled.Add((await connecting, LinkFailureTests.Quietly(Streams.SendAsync(server, i, 300_000))));
+                    stalled.Add((await connecting, server, LinkFailureTests.Quietly(Streams.SendAsync(server, i, 300_000))));
                 }
 
                 await time.Delay(TimeSpan.FromSeconds(30));
@@ -78,6 +78,7 @@ public class MemoryLimitTests
                     await Streams.ReceiveAsync(stalled[i].Client, i, 300_000);
                     await stalled[i].Sending;
                     stalled[i].Client.Dispose();
+                    stalled[i].Server.Dispose();
                 }
 
                 await small.DisposeAsync();
