@@ -73,8 +73,13 @@ internal sealed partial class TcpConnection
                         PushPending(mss, NagleMode.Push);
                     }
 
-                    // R1.15a: an ACK that came in with the push may have made room already.
-                    CheckSendSpace();
+                    // R1.15a: an ACK that came in with the push may have made room already. Where memory is short, not the
+                    // buffer full, room proves nothing: the sender would spin until somebody else gives memory back.
+                    if (_memoryAtNanos == Never)
+                    {
+                        CheckSendSpace();
+                    }
+
                     return SendStatus.WouldBlock;
                 default:
                     if (queuedHere > 0)
