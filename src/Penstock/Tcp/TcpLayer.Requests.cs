@@ -371,7 +371,7 @@ internal sealed partial class TcpLayer
         _stack.Counters.Add(StackCounter.TcpSynRetrans);
         _stack.Counters.Add(StackCounter.TcpRetransSegs);
         SendSynAck(request, now);
-        long next = Math.Min(Nanos.PerSecond << request.Retransmits, Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
+        long next = Math.Min(Nanos.PerSecond << Math.Min(request.Retransmits, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
         request.Worker!.Arm(request.Timer(this), now + next);
     }
 

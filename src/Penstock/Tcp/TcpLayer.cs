@@ -37,7 +37,7 @@ internal sealed partial class TcpLayer : ITransport
         long pages = stack.Options.MemoryLimit >> ProtocolMemory.PageShift;
         Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4);
         SendSlabs = new SendSlabs(stack.Pool);
-        _challengeLimit = new RateLimit(Nanos.PerSecond / Settings.ChallengeAckLimit, burst: Settings.ChallengeAckLimit);
+        SetChallengeAckLimit(Settings.ChallengeAckLimit);
         _resetLimit = new RateLimit(Nanos.PerSecond / 10_000, burst: 1000);
     }
 
@@ -284,6 +284,13 @@ internal sealed partial class TcpLayer : ITransport
         hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ((ulong)key.LocalPort << 16) | key.RemotePort);
 
     public bool TakeChallengeToken(long now) => _challengeLimit.TryTake(now);
+
+    /// <summary>RFC 5961 section 7: so many challenge ACKs a second; 0 sends none.</summary>
+    public void SetChallengeAckLimit(int perSecond)
+    {
+        Settings.ChallengeAckLimit = perSecond;
+        _challengeLimit = perSecond == 0 ? new RateLimit(long.MaxValue / 4, burst: 1) : new RateLimit(Nanos.PerSecond / perSecond, burst: perSecond);
+    }
 
     // --- Lives.
 
