@@ -44,6 +44,9 @@ public abstract class TcpSocketOptions
     /// <summary>Keeps the urgent byte in the stream (SO_OOBINLINE).</summary>
     public bool OutOfBandInline { get; set; }
 
+    /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
+    internal Action<TcpConnection>? Prepare { get; set; }
+
     internal virtual void Validate()
     {
         CheckPositive(SendBufferSize, nameof(SendBufferSize));
@@ -89,6 +92,8 @@ public abstract class TcpSocketOptions
         {
             connection.SetCongestionControl(CongestionControl);
         }
+
+        Prepare?.Invoke(connection);
     }
 
     private static void CheckPositive(int? value, string name)

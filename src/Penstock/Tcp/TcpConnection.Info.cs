@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using Penstock.Buffers;
+using Penstock.Ownership;
 using Penstock.Time;
 
 namespace Penstock.Tcp;
@@ -73,6 +75,48 @@ internal sealed partial class TcpConnection
 
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
+
+    /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
+    public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
+
+    /// <summary>The ceiling of the window as it grows (Linux: rcv_ssthresh), bytes.</summary>
+    public int ReceiveThreshold => _rcvSsthresh;
+
+    /// <summary>What is ready now, as poll(2) tells it: level, not edge. Never waits for the owner.</summary>
+    public SocketEvents PollEvents
+    {
+        get
+        {
+            SocketEvents events = SocketEvents.None;
+            if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+            {
+                return Error == SocketError.Success ? events : SocketEvents.Error;
+            }
+
+            if (ReadableBytes > 0 || ReceiveEnded)
+            {
+                events |= SocketEvents.Readable;
+            }
+
+            if (SendShutdown || (Memory.SendBuffer - Memory.WriteQueueBytes >= Memory.WriteQueueBytes >> 1
+                && (uint)Math.Max(0, _writeSeq.Since(_sndNxt)) < _tcp.Settings.NotSentLowWater))
+            {
+                events |= SocketEvents.Writable;
+            }
+
+            if (State == TcpConnectionState.Closed || (SendShutdown && ReceiveEnded))
+            {
+                events |= SocketEvents.HangUp;
+            }
+
+            if (_urgentState == UrgentValid)
+            {
+                events |= SocketEvents.Urgent;
+            }
+
+            return Error == SocketError.Success ? events : events | SocketEvents.Error;
+        }
+    }
 
     /// <summary>
     /// Checks everything that must hold between two steps: the memory ledger (R2.3), the counts of what is in flight, the order of the queues. Null when all is well. The caller owns the
