@@ -1,6 +1,3 @@
-using System.Globalization;
-using Penstock.Tcp;
-
 namespace Penstock.Drill;
 
 /// <summary>
@@ -19,7 +16,7 @@ internal static class CommandTable
             string? unknown = program switch
             {
                 "defaults.sh" => null,
-                "sysctl" or "set_sysctls.py" or "set_sysctls.sh" => SetAll(part, words.AsSpan(1), stack.Tcp.Settings),
+                "sysctl" or "set_sysctls.py" or "set_sysctls.sh" => SetAll(part, words.AsSpan(1), stack.Sysctl),
                 "true" or ":" => null,
                 _ => $"the command '{words[0]}' is not known here",
             };
@@ -33,7 +30,7 @@ internal static class CommandTable
     }
 
     /// <summary>Reads <c>a.b=c</c> and <c>/proc/sys/a/b=c</c>; a value may hold spaces when it is in quotes.</summary>
-    private static string? SetAll(string line, ReadOnlySpan<string> words, TcpSettings settings)
+    private static string? SetAll(string line, ReadOnlySpan<string> words, Sysctl sysctl)
     {
         for (int i = 0; i < words.Length; i++)
         {
@@ -55,68 +52,39 @@ internal static class CommandTable
                 value += " " + words[++i];
             }
 
-            if (!Set(settings, key, value.Trim('"', '\'')))
+            if (Set(sysctl, key, value.Trim('"', '\'')) is { } wrong)
             {
-                return $"the setting {key} is not known here";
+                return wrong;
             }
         }
 
         return null;
     }
 
-    private static bool Set(TcpSettings settings, string key, string value)
+    /// <summary>What scripts set and the stack does in any case, as Linux does with these values.</summary>
+    private static bool IsSoAnyway(string key, string value) => key switch
     {
-        int[] numbers = [.. value.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
-            .Select(word => int.TryParse(word, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : 0)];
-        int first = numbers.Length > 0 ? numbers[0] : 0;
-        bool on = first != 0;
-        switch (key)
-        {
-            case "net.ipv4.tcp_sack": settings.Sack = on; return true;
-            case "net.ipv4.tcp_dsack": settings.Dsack = on; return true;
-            case "net.ipv4.tcp_timestamps": settings.Timestamps = on; return true;
-            case "net.ipv4.tcp_window_scaling": settings.WindowScaling = on; return true;
-            case "net.ipv4.tcp_moderate_rcvbuf": settings.ModerateReceiveBuffer = on; return true;
-            case "net.ipv4.tcp_slow_start_after_idle": settings.SlowStartAfterIdle = on; return true;
-            case "net.ipv4.tcp_stdurg": settings.StandardUrgent = on; return true;
-            case "net.ipv4.tcp_rfc1337": settings.Rfc1337 = on; return true;
-            case "net.ipv4.tcp_abort_on_overflow": settings.AbortOnOverflow = on; return true;
-            case "net.ipv4.tcp_congestion_control": settings.CongestionControl = value; return true;
-            case "net.ipv4.tcp_syn_retries": settings.SynRetries = first; return true;
-            case "net.ipv4.tcp_synack_retries": settings.SynAckRetries = first; return true;
-            case "net.ipv4.tcp_retries1": settings.Retries1 = first; return true;
-            case "net.ipv4.tcp_retries2": settings.Retries2 = first; return true;
-            case "net.ipv4.tcp_orphan_retries": settings.OrphanRetries = first; return true;
-            case "net.ipv4.tcp_early_retrans": settings.EarlyRetrans = first; return true;
-            case "net.ipv4.tcp_reordering": settings.Reordering = first; return true;
-            case "net.ipv4.tcp_recovery": settings.Recovery = first; return true;
-            case "net.ipv4.tcp_fin_timeout": settings.FinTimeout = first; return true;
-            case "net.ipv4.tcp_keepalive_time": settings.KeepAliveTime = first; return true;
-            case "net.ipv4.tcp_keepalive_intvl": settings.KeepAliveInterval = first; return true;
-            case "net.ipv4.tcp_keepalive_probes": settings.KeepAliveProbes = first; return true;
-            case "net.ipv4.tcp_rto_min_us": settings.RtoMinMicroseconds = first; return true;
-            case "net.ipv4.tcp_rto_max_ms": settings.RtoMaxMilliseconds = first; return true;
-            case "net.ipv4.tcp_syncookies": settings.SynCookies = first; return true;
-            case "net.ipv4.tcp_max_syn_backlog": settings.MaxSynBacklog = first; return true;
-            case "net.core.somaxconn": settings.SoMaxConn = first; return true;
-            case "net.ipv4.tcp_challenge_ack_limit": settings.ChallengeAckLimit = first; return true;
-            case "net.ipv4.tcp_invalid_ratelimit": settings.InvalidRateLimitMilliseconds = first; return true;
-            case "net.ipv4.tcp_min_tso_segs": settings.MinTsoSegments = first; return true;
-            case "net.ipv4.tcp_tso_win_divisor": settings.TsoWindowDivisor = first; return true;
-            case "net.ipv4.tcp_notsent_lowat": settings.NotSentLowWater = (uint)first; return true;
-            case "net.ipv4.tcp_rmem" when numbers.Length == 3:
-                (settings.ReceiveBufferMin, settings.ReceiveBufferDefault, settings.ReceiveBufferMax) = (numbers[0], numbers[1], numbers[2]);
-                return true;
-            case "net.ipv4.tcp_wmem" when numbers.Length == 3:
-                (settings.SendBufferMin, settings.SendBufferDefault, settings.SendBufferMax) = (numbers[0], numbers[1], numbers[2]);
-                return true;
+        "net.ipv4.tcp_ecn" => value is "0" or "2",
+        "net.ipv4.tcp_fastopen" or "net.ipv4.tcp_no_metrics_save" => true,
+        "net.ipv4.tcp_mtu_probing" => value is "0",
+        _ => false,
+    };
 
-            // What the stack does in any case: as Linux with these values.
-            case "net.ipv4.tcp_ecn": return first is 0 or 2;
-            case "net.ipv4.tcp_fastopen": return true;
-            case "net.ipv4.tcp_no_metrics_save": return true;
-            case "net.ipv4.tcp_mtu_probing": return first == 0;
-            default: return false;
+    private static string? Set(Sysctl sysctl, string key, string value)
+    {
+        if (!sysctl.TryGet(key, out _))
+        {
+            return IsSoAnyway(key, value) ? null : $"the setting {key} is not known here";
+        }
+
+        try
+        {
+            sysctl.Set(key, value);
+            return null;
+        }
+        catch (ArgumentException wrong)
+        {
+            return wrong.Message;
         }
     }
 }
