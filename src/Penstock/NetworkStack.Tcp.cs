@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Penstock.Ip;
 using Penstock.Ownership;
 using Penstock.Tcp;
+using Penstock.Telemetry;
 using Penstock.Wire;
 
 namespace Penstock;
@@ -26,16 +28,33 @@ public sealed partial class NetworkStack
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         options ??= new TcpConnectOptions();
         options.Validate();
+        if (remote is not (IPEndPoint or DnsEndPoint))
+        {
+            throw new ArgumentException($"Cannot connect to a {remote.GetType().Name}. Pass an IPEndPoint or a DnsEndPoint.", nameof(remote));
+        }
+
+        using Activity? activity = ConnectActivity.Start(this, remote);
+        try
+        {
+            TcpSocket socket = await ConnectAnyAsync(remote, options, cancellationToken).ConfigureAwait(false);
+            activity?.Connected(socket);
+            return socket;
+        }
+        catch (Exception failure)
+        {
+            activity?.Failed(failure);
+            throw;
+        }
+    }
+
+    private async ValueTask<TcpSocket> ConnectAnyAsync(EndPoint remote, TcpConnectOptions options, CancellationToken cancellationToken)
+    {
         if (remote is IPEndPoint literal)
         {
             return await ConnectOneAsync(literal, options, cancellationToken).ConfigureAwait(false);
         }
 
-        if (remote is not DnsEndPoint name)
-        {
-            throw new ArgumentException($"Cannot connect to a {remote.GetType().Name}. Pass an IPEndPoint or a DnsEndPoint.", nameof(remote));
-        }
-
+        var name = (DnsEndPoint)remote;
         SocketException? last = null;
         foreach (IPAddress address in await ResolveAsync(name.Host, cancellationToken).ConfigureAwait(false))
         {
@@ -78,6 +97,7 @@ public sealed partial class NetworkStack
             address,
             options.EndPoint.Port,
             options.AnyDestination);
+        PenstockEventSource.Log.OnListenerStarted(listener);
         return new TcpSocketListener(listener);
     }
 

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -170,5 +171,6 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
         }
 
         _waiters.Fire(SocketEvents.All);
+        PenstockEventSource.Log.OnListenerStopped(this);
     }
 }

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -122,6 +123,7 @@ internal sealed partial class TcpConnection
     private void EnterEstablished(PacketBuffer packet)
     {
         SetState(TcpConnectionState.Established);
+        PenstockEventSource.Log.OnEstablished(_stack, Key, passive: Listener is not null);
         long now = Now;
         _establishedNanos = now;
         _lastReceivedNanos = now;

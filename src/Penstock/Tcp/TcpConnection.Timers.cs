@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -226,6 +227,7 @@ internal sealed partial class TcpConnection
         }
 
         _stack.Counters.Add(StackCounter.TcpTimeouts);
+        PenstockEventSource.Log.OnTimeout(_stack, Key, _retransmits + 1, BackedOffRto());
         if (IsTimeoutFinal(now))
         {
             GiveUp(SocketError.TimedOut);

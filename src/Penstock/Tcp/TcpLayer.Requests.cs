@@ -1,5 +1,6 @@
 using Penstock.Buffers;
 using Penstock.Ip;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -68,6 +69,12 @@ internal sealed partial class TcpLayer
         {
             counters.Add(StackCounter.TcpReqQFullDoCookies, full ? 1 : 0);
             counters.Add(StackCounter.SyncookiesSent);
+            if (!listener.SentCookiesRecently(now))
+            {
+                // Once for a flood, not for each of its SYNs.
+                PenstockEventSource.Log.OnSynCookies(listener);
+            }
+
             listener.NoteCookies(now);
             request.Iss = Cookies.Make(key, packet.Sequence, request.PeerMss, now);
             request.IsCookie = true;

@@ -3,6 +3,7 @@ using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Ownership;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -35,7 +36,7 @@ internal sealed partial class TcpLayer : ITransport
         _timestampHash = new SipHash(random.NextUInt64(), random.NextUInt64());
         Cookies = new SynCookies(new SipHash(random.NextUInt64(), random.NextUInt64()));
         long pages = stack.Options.MemoryLimit >> ProtocolMemory.PageShift;
-        Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4);
+        Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4) { PressureEntered = OnMemoryPressure };
         SendSlabs = new SendSlabs(stack.Pool);
         SetChallengeAckLimit(Settings.ChallengeAckLimit);
         _resetLimit = new RateLimit(Nanos.PerSecond / 10_000, burst: 1000);
@@ -290,6 +291,13 @@ internal sealed partial class TcpLayer : ITransport
     {
         Settings.ChallengeAckLimit = perSecond;
         _challengeLimit = perSecond == 0 ? new RateLimit(long.MaxValue / 4, burst: 1) : new RateLimit(Nanos.PerSecond / perSecond, burst: perSecond);
+    }
+
+    private void OnMemoryPressure()
+    {
+        _stack.Counters.Add(StackCounter.TcpMemoryPressures);
+        PenstockEventSource.Log.OnMemoryPressure(
+            _stack, Memory.AllocatedPages << ProtocolMemory.PageShift, Memory.HighPages << ProtocolMemory.PageShift);
     }
 
     // --- Lives.
