@@ -62,6 +62,10 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     /// </summary>
     public bool UnsafeInlineContinuations { get; set; }
 
+    /// <summary>The socket as a stream.</summary>
+    /// <param name="ownsSocket">True: disposing the stream disposes the socket.</param>
+    public TcpSocketStream GetStream(bool ownsSocket = false) => new(this, ownsSocket);
+
     /// <summary>Queues all of <paramref name="data"/> for sending; waits while the send buffer is full.</summary>
     /// <returns>
     /// The number of bytes queued: all of them, or fewer if an error or a cancellation struck after some were queued. The next call then throws.
