@@ -438,12 +438,9 @@ internal sealed partial class TcpConnection
     /// </summary>
     private void CheckSendSpace()
     {
-        if (!_sendWaits || Memory.SendBuffer - Memory.WriteQueueBytes < Memory.WriteQueueBytes >> 1)
+        if (!_sendWaits)
         {
-            if (!_sendWaits || PacketsInFlight >= Cwnd.Window)
-            {
-                return;
-            }
+            return;
         }
 
         if (PacketsInFlight < Cwnd.Window)

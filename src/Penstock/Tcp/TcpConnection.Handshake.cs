@@ -85,6 +85,7 @@ internal sealed partial class TcpConnection
         _windowScalingOk = request.WindowScalingOk;
         _sndWscale = request.PeerWindowScale;
         _rcvWscale = request.OwnWindowScale;
+        _windowClamp = _windowScalingOk ? int.MaxValue : 65535;
         _timestampsOk = request.TimestampsOk;
         _sackOk = request.SackOk;
         _tsRecent = request.TsRecent;

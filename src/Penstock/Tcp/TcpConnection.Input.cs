@@ -83,8 +83,8 @@ internal sealed partial class TcpConnection
             case TcpConnectionState.CloseWait:
             case TcpConnectionState.Closing:
             case TcpConnectionState.LastAck:
-                // The peer has sent FIN: what comes behind it is noise, what came before it is old.
-                if (packet.Sequence.Before(_rcvNxt) && packet.Length > 0)
+                // The peer has sent FIN: what comes behind it is noise; what is old, the FIN again too, shows that our ACK was lost.
+                if (packet.Sequence.Before(_rcvNxt) && packet.EndSequence.AtOrBefore(_rcvNxt))
                 {
                     QueueData(packet);
                 }
@@ -199,7 +199,7 @@ internal sealed partial class TcpConnection
                         return false;
                     }
 
-                    if (MaySendInvalidAck(now))
+                    if (packet.Length > 0 || MaySendInvalidAck(now))
                     {
                         SendDuplicateAck(packet);
                     }
@@ -223,8 +223,9 @@ internal sealed partial class TcpConnection
                     _stack.Counters.Add(StackCounter.TcpSynChallenge);
                     SendChallengeAck(now);
                 }
-                else if (MaySendInvalidAck(now))
+                else if (packet.Length > 0 || MaySendInvalidAck(now))
                 {
+                    // Only what carries no data can be part of a loop of ACKs, so only that is limited.
                     SendDuplicateAck(packet);
                 }
             }
@@ -256,7 +257,9 @@ internal sealed partial class TcpConnection
             if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
                 && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
             {
-                // The SYN-ACK of a simultaneous open.
+                // The SYN-ACK of a simultaneous open; its SYN has been taken in before.
+                packet.TcpFlags &= ~TcpFlags.Syn;
+                packet.Sequence += 1;
                 return true;
             }
 

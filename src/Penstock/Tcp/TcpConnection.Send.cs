@@ -224,6 +224,11 @@ internal sealed partial class TcpConnection
             return null;
         }
 
+        if (_packetsOut == 0)
+        {
+            RestartAfterIdle(Now);
+        }
+
         buffer.Sequence = buffer.EndSequence = _writeSeq;
         buffer.TcpFlags = TcpFlags.Ack;
         Memory.ChargeSend(buffer.TrueSize);
