@@ -84,6 +84,9 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
     public bool Insert(PacketBuffer buffer, bool sack, out bool merged, out bool duplicate)
     {
         merged = duplicate = false;
+
+        // Charged before anything is freed: what was bought for it must not be given back meanwhile.
+        memory.ChargeReceive(buffer.TrueSize);
         SequenceNumber start = buffer.Sequence;
         SequenceNumber end = buffer.EndSequence;
         PacketBuffer? previous = _queue.FindAtOrBefore(start);
@@ -93,6 +96,7 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             if (end.AtOrBefore(previous.EndSequence))
             {
                 NoteDuplicate(start, end);
+                memory.UnchargeReceive(buffer.TrueSize);
                 buffer.Free();
                 return false;
             }
@@ -126,19 +130,19 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
         if (buffer.Length == 0 && (buffer.TcpFlags & TcpFlags.Fin) == 0)
         {
+            memory.UnchargeReceive(buffer.TrueSize);
             buffer.Free();
             return false;
         }
 
         SequenceNumber from = buffer.Sequence;
         SequenceNumber to = buffer.EndSequence;
-        if (previous is not null && TryMerge(memory, previous, buffer))
+        if (previous is not null && TryMerge(memory, previous, buffer, charged: true))
         {
             merged = true;
         }
         else
         {
-            memory.ChargeReceive(buffer.TrueSize);
             _queue.InsertAfter(previous, buffer);
         }
 
@@ -151,10 +155,10 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
     }
 
     /// <summary>
-    /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged.
-    /// False when it cannot be done.
+    /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged,
+    /// all of it or what <paramref name="charged"/> leaves. False when it cannot be done.
     /// </summary>
-    public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer)
+    public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer, bool charged)
     {
         if (tail.EndSequence != buffer.Sequence || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0
             || tail.FragmentCount + buffer.FragmentCount > PacketBuffer.MaximumFragments)
@@ -163,12 +167,22 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         }
 
         int before = tail.TrueSize;
-        int payload = buffer.TrueSize - buffer.HeadTrueSize;
+        int whole = buffer.TrueSize;
+        int payload = whole - buffer.HeadTrueSize;
         tail.TakePayload(buffer);
         tail.TrueSize += payload;
         tail.EndSequence = buffer.EndSequence;
         tail.TcpFlags |= buffer.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
-        memory.ChargeReceive(tail.TrueSize - before);
+        int growth = tail.TrueSize - before - (charged ? whole : 0);
+        if (growth >= 0)
+        {
+            memory.ChargeReceive(growth);
+        }
+        else
+        {
+            memory.UnchargeReceive(-growth);
+        }
+
         buffer.Free();
         return true;
     }

@@ -177,7 +177,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (!charged && _receiveQueue.Last is { } tail && OutOfOrderQueue.TryMerge(Memory, tail, packet))
+        if (!charged && _receiveQueue.Last is { } tail && OutOfOrderQueue.TryMerge(Memory, tail, packet, charged: false))
         {
             _stack.Counters.Add(StackCounter.TcpRcvCoalesce);
             return;

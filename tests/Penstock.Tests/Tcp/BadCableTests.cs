@@ -36,7 +36,7 @@ public class BadCableTests(ITestOutputHelper output)
             net.Run(async () =>
             {
                 (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-                await Task.WhenAll(
+                await TwoStacks.AllAsync(
                     SendAsync(client, (int)seed), SendAsync(server, (int)seed + 100), ReceiveAsync(client, (int)seed + 100, net), ReceiveAsync(server, (int)seed, net));
                 await client.CloseAsync();
                 await server.CloseAsync();
@@ -98,7 +98,7 @@ public class BadCableTests(ITestOutputHelper output)
         net.Run(async () =>
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-            await Task.WhenAll(SendAsync(client, 1, 1 << 20), ReceiveAsync(server, 1, net, 1 << 20));
+            await TwoStacks.AllAsync(SendAsync(client, 1, 1 << 20), ReceiveAsync(server, 1, net, 1 << 20));
             await client.CloseAsync();
             await server.CloseAsync();
         });
