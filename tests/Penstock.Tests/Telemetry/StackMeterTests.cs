@@ -21,6 +21,16 @@ public class StackMeterTests
     }
 
     [Fact]
+    public void The_telemetry_page_shows_the_table()
+    {
+        string[] page = File.ReadAllLines(Path.Combine(AppContext.BaseDirectory, "docs", "telemetry.md"));
+        int first = Array.IndexOf(page, "| counter | instrument | unit | meaning |") + 2;
+        Assert.Equal(
+            CounterInstruments.All.Select(r => $"| {r.Counter} | `{r.Name}` | `{r.Unit}` | {r.Description} |"),
+            page.Skip(first).TakeWhile(l => l.StartsWith('|')));
+    }
+
+    [Fact]
     public void A_listener_sees_counters_states_memory_and_links_of_a_stack()
     {
         var time = new VirtualTime();
