@@ -24,7 +24,7 @@ public class EventTests
             TcpSocket client = await stack.ConnectTcpAsync(Http);
             TcpSocket server = await listener.AcceptAsync();
             client.Abort();
-            await Assert.ThrowsAsync<SocketException>(async () => await server.ReceiveAsync(new byte[1]));
+            await Assert.ThrowsAsync<SocketException>(async () => await server.ReceiveAsync(new byte[1], TestContext.Current.CancellationToken));
             server.Dispose();
             listener.Dispose();
             await stack.DisposeAsync();
@@ -64,7 +64,8 @@ public class EventTests
         using var activities = new SeenActivities("lonely");
         time.Run(async () =>
         {
-            var failure = await Assert.ThrowsAsync<SocketException>(async () => await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.0.0.2"), 443)));
+            var failure = await Assert.ThrowsAsync<SocketException>(async () =>
+                await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.0.0.2"), 443), null, TestContext.Current.CancellationToken));
             Assert.Equal(SocketError.TimedOut, failure.SocketErrorCode);
             await stack.DisposeAsync();
         }, TimeSpan.FromMinutes(5));

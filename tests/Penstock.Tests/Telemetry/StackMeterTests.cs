@@ -105,9 +105,11 @@ public class StackMeterTests
         {
             public void Release() => base.Dispose(true);
 
+#pragma warning disable CA2215 // Not disposing is the point.
             protected override void Dispose(bool disposing)
             {
             }
+#pragma warning restore CA2215
         }
     }
 
