@@ -427,12 +427,12 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
                 _connection.AddWaiter(waiter);
                 _connection.Release();
                 bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                if (!fired)
+                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
+                if (fired || _connection.RemoveWaiter(waiter))
                 {
-                    _connection.RemoveWaiter(waiter);
+                    _spareSendWaiter = waiter;
                 }
 
-                _spareSendWaiter = waiter;
                 if (!fired)
                 {
                     return copied > 0 ? (int)copied : throw new OperationCanceledException(cancellationToken);
@@ -577,12 +577,12 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
                 _connection.AddWaiter(waiter);
                 _connection.Release();
                 bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                if (!fired)
+                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
+                if (fired || _connection.RemoveWaiter(waiter))
                 {
-                    _connection.RemoveWaiter(waiter);
+                    _spareReceiveWaiter = waiter;
                 }
 
-                _spareReceiveWaiter = waiter;
                 if (!fired)
                 {
                     throw new OperationCanceledException(cancellationToken);
