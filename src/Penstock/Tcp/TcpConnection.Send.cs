@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Time;
@@ -138,7 +139,10 @@ internal sealed partial class TcpConnection
             int chunk;
             try
             {
-                chunk = CopyChunk(ref source, tail, goal);
+                // A constant for each kind of source once compiled.
+                chunk = typeof(TSource) == typeof(SlabSource)
+                    ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail, goal)
+                    : CopyChunk(ref source, tail, goal);
             }
             catch
             {
@@ -265,24 +269,43 @@ internal sealed partial class TcpConnection
             source.Fill(new Span<byte>(address, granted));
             _stack.CopySeam?.OnCopied(granted);
             slab.Used += granted;
-            int before = tail.TrueSize;
-            if (!tail.TryExtend(slab, address, granted))
-            {
-                slab.AddReference();
-                tail.Append(slab, address, granted);
-            }
-
-            tail.TrueSize += granted;
-            Memory.ForceSchedule(tail.TrueSize - before);
-            Memory.ChargeSend(tail.TrueSize - before);
-            tail.EndSequence += granted;
-            _writeSeq += granted;
+            AppendCharged(tail, slab, address, granted);
             return granted;
         }
         finally
         {
             _tcp.SendSlabs.Put(slab);
         }
+    }
+
+    /// <summary>Appends a run that is in a slab already; it costs exactly its bytes, as a copy would. Returns 0 when there is no memory.</summary>
+    private unsafe int AttachChunk(ISlabRuns runs, PacketBuffer tail, int goal)
+    {
+        int length = runs.Peek(out Slab slab, out byte* address);
+        int granted = GrantCopy(Math.Min(length, goal - tail.Length));
+        if (granted > 0)
+        {
+            AppendCharged(tail, slab, address, granted);
+            runs.Take(granted);
+        }
+
+        return granted;
+    }
+
+    private unsafe void AppendCharged(PacketBuffer tail, Slab slab, byte* address, int count)
+    {
+        int before = tail.TrueSize;
+        if (!tail.TryExtend(slab, address, count))
+        {
+            slab.AddReference();
+            tail.Append(slab, address, count);
+        }
+
+        tail.TrueSize += count;
+        Memory.ForceSchedule(tail.TrueSize - before);
+        Memory.ChargeSend(tail.TrueSize - before);
+        tail.EndSequence += count;
+        _writeSeq += count;
     }
 
     /// <summary>R2.6: all of it, or what is left of the guaranteed minimum, or nothing.</summary>
