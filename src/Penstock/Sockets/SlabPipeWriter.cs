@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Buffers;
 using Penstock.Tcp;
@@ -20,6 +21,7 @@ internal sealed class SlabPipeWriter(TcpSocket socket) : PipeWriter, ISlabRuns
     private Run _current;
     private int _room;
     private CancellationTokenSource? _flushCancel;
+    private CancellationTokenSource? _spareCancel;
     private bool _cancelRequested;
     private bool _flushing;
     private bool _completed;
@@ -136,13 +138,14 @@ internal sealed class SlabPipeWriter(TcpSocket socket) : PipeWriter, ISlabRuns
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<FlushResult> FlushCoreAsync(CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         CloseCurrent();
         CancellationTokenSource cancel = cancellationToken.CanBeCanceled
             ? CancellationTokenSource.CreateLinkedTokenSource(cancellationToken)
-            : new CancellationTokenSource();
+            : Interlocked.Exchange(ref _spareCancel, null) ?? new CancellationTokenSource();
         lock (_gate)
         {
             if (_cancelRequested)
@@ -186,7 +189,15 @@ internal sealed class SlabPipeWriter(TcpSocket socket) : PipeWriter, ISlabRuns
                 release = _abandoned;
             }
 
-            cancel.Dispose();
+            if (!cancellationToken.CanBeCanceled && cancel.TryReset())
+            {
+                _spareCancel = cancel;
+            }
+            else
+            {
+                cancel.Dispose();
+            }
+
             if (release)
             {
                 ReleaseAll();
