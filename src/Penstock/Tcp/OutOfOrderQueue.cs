@@ -107,6 +107,8 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             buffer.Sequence = previous.EndSequence;
         }
 
+        // Freed only when the new buffer is charged: freeing returns whole pages at once, also those that were just bought for it.
+        PacketBuffer? covered = null;
         PacketBuffer? next = previous is null ? _queue.First : previous.Next;
         while (next is not null && next.Sequence.Before(end))
         {
@@ -114,9 +116,11 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             if (next.EndSequence.AtOrBefore(end))
             {
                 NoteDuplicate(next.Sequence, next.EndSequence);
-                PacketBuffer covered = next;
+                PacketBuffer old = next;
                 next = next.Next;
-                RemoveAndFree(covered);
+                _queue.Remove(old);
+                old.Next = covered;
+                covered = old;
                 continue;
             }
 
@@ -132,6 +136,7 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         {
             memory.UnchargeReceive(buffer.TrueSize);
             buffer.Free();
+            FreeChain(covered);
             return false;
         }
 
@@ -146,6 +151,7 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             _queue.InsertAfter(previous, buffer);
         }
 
+        FreeChain(covered);
         if (sack)
         {
             NoteArrival(from, to);
@@ -257,6 +263,18 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         }
 
         return sum;
+    }
+
+    private void FreeChain(PacketBuffer? buffer)
+    {
+        while (buffer is not null)
+        {
+            PacketBuffer? next = buffer.Next;
+            buffer.Next = null;
+            memory.UnchargeReceive(buffer.TrueSize);
+            buffer.Free();
+            buffer = next;
+        }
     }
 
     private void RemoveAndFree(PacketBuffer buffer)

@@ -260,12 +260,16 @@ internal sealed partial class TcpConnection
 
         _stack.Counters.Add(StackCounter.PruneCalled);
         CollapseReceiveQueue();
-        while (Memory.ReceiveAlloc > Memory.ReceiveBuffer && packet.Sequence == _rcvNxt && _outOfOrder is not null && _outOfOrder.PruneLast())
+
+        // Also when the buffer has room but the stack's memory has not (R2.5): what lies beyond a gap can be sent again.
+        bool fits;
+        while (!(fits = Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+            && packet.Sequence == _rcvNxt && _outOfOrder is not null && _outOfOrder.PruneLast())
         {
             _stack.Counters.Add(StackCounter.TcpOfoPruned);
         }
 
-        if (Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+        if (fits)
         {
             return true;
         }
