@@ -14,6 +14,9 @@ public sealed partial class NetworkStack
     /// <summary>Models the time that a copy inside a send takes; only under virtual time.</summary>
     internal ICopySeam? CopySeam { get; set; }
 
+    /// <summary>Rules that connections made from now on do without: for tests of the tests, see <see cref="Omission"/>.</summary>
+    internal Omission Omitted { get; set; }
+
     /// <summary>Opens a connection; names are resolved first and their addresses tried in order.</summary>
     /// <param name="remote">An <see cref="IPEndPoint"/> or a <see cref="DnsEndPoint"/>.</param>
     /// <param name="options">Options of the socket; null for the defaults.</param>

@@ -159,7 +159,7 @@ public sealed record TcpInfo
     public int WriteQueueMemory { get; init; }
 
     /// <summary>True size of the backlog (skmem bl).</summary>
-    public int BacklogMemory { get; init; }
+    public long BacklogMemory { get; init; }
 
     /// <summary>Packets dropped because the backlog was full (skmem d).</summary>
     public int Drops { get; init; }

@@ -20,7 +20,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     private readonly TcpConnection _connection;
     private AsyncSocketWaiter? _spareSendWaiter;
     private AsyncSocketWaiter? _spareReceiveWaiter;
-    private AsyncLockWaiter? _spareTurnWaiter;
+    private TcpConnection.SendTurnWaiter? _spareTurnWaiter;
     private int _receiving;
     private int _disposed;
     private LingerOption? _linger;
@@ -373,14 +373,22 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     {
         if (!hasTurn)
         {
-            AsyncLockWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new AsyncLockWaiter(_connection.Worker.Driver);
+            TcpConnection.SendTurnWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new TcpConnection.SendTurnWaiter(_connection);
             turn.Reset();
+            bool given = true;
             if (!_connection.SendTurn.TakeOrQueue(turn))
             {
-                await turn.Task.ConfigureAwait(false);
+                using (cancellationToken.UnsafeRegister(static state => ((TcpConnection.SendTurnWaiter)state!).Cancel(), turn))
+                {
+                    given = await turn.Task.ConfigureAwait(false);
+                }
             }
 
             _spareTurnWaiter = turn;
+            if (!given)
+            {
+                throw new OperationCanceledException(cancellationToken);
+            }
         }
 
         try

@@ -273,21 +273,35 @@ internal sealed partial class TcpConnection
             return 0;
         }
 
-        int bytes = _sndUna.Since(buffer.Sequence);
         int before = buffer.SegmentCount;
-        int mss = buffer.GsoSize;
+        TrimToUnacknowledged(buffer);
+        return before - buffer.SegmentCount;
+    }
+
+    private void TrimToUnacknowledged(PacketBuffer buffer)
+    {
+        int bytes = Math.Min(_sndUna.Since(buffer.Sequence), buffer.Length);
+        int mss = buffer.GsoSize > 0 ? buffer.GsoSize : buffer.Length;
         buffer.TrimFront(bytes);
         buffer.Sequence = _sndUna;
         buffer.TrueSize -= bytes;
-        Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
+        if ((Omitted & Omission.TrimUncharges) == 0)
+        {
+            Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
+        }
+
         SetSegments(buffer, mss);
-        return before - buffer.SegmentCount;
     }
 
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
     private void FreeQueued(PacketBuffer buffer)
     {
         int charged = (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
+        if ((Omitted & Omission.RealHeadSize) != 0)
+        {
+            charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
+        }
+
         Memory.UnchargeSend(buffer.TrueSize, charged);
         buffer.Free();
     }
@@ -448,7 +462,8 @@ internal sealed partial class TcpConnection
             ExpandSendBuffer();
         }
 
-        if (Memory.SendBuffer - Memory.WriteQueueBytes >= Memory.WriteQueueBytes >> 1
+        int wanted = (Omitted & Omission.WakeThreshold) != 0 ? 1 : Memory.WriteQueueBytes >> 1;
+        if (Memory.SendBuffer - Memory.WriteQueueBytes >= wanted
             && (uint)_writeSeq.Since(_sndNxt) < _tcp.Settings.NotSentLowWater)
         {
             _sendWaits = false;

@@ -166,5 +166,36 @@ internal sealed partial class TcpConnection
         return received == Memory.ReceiveAlloc ? null : $"received buffers hold {received} bytes but {Memory.ReceiveAlloc} are accounted for";
     }
 
+    /// <summary>The buffers of both send queues, oldest first: what was sent and not acknowledged, then what was not sent. For tests and snapshots; the caller owns the connection, or nothing runs.</summary>
+    internal List<QueuedBuffer> QueuedBuffers()
+    {
+        var all = new List<QueuedBuffer>();
+        for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            all.Add(new QueuedBuffer(buffer, true));
+        }
+
+        for (PacketBuffer? buffer = _writeQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            all.Add(new QueuedBuffer(buffer, false));
+        }
+
+        return all;
+    }
+
     private static TimeSpan Span(long nanos) => TimeSpan.FromTicks(Math.Max(0, nanos) / 100);
+}
+
+/// <summary>What a queued buffer was when a snapshot was taken.</summary>
+internal readonly struct QueuedBuffer(PacketBuffer buffer, bool sent)
+{
+    public readonly uint Sequence = buffer.Sequence.Value;
+    public readonly int Length = buffer.Length;
+    public readonly int TrueSize = buffer.TrueSize;
+    public readonly int HeadTrueSize = buffer.HeadTrueSize;
+    public readonly int Fragments = buffer.FragmentCount;
+    public readonly int Segments = buffer.SegmentCount;
+    public readonly SegmentFlags Flags = buffer.Segment;
+    public readonly Wire.TcpFlags TcpFlags = buffer.TcpFlags;
+    public readonly bool IsSent = sent;
 }

@@ -394,23 +394,20 @@ internal sealed partial class TcpConnection
         const TcpFlags Same = TcpFlags.Ece | TcpFlags.Cwr | TcpFlags.Ae;
         const TcpFlags Never = TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Urg;
         if (!_tcp.Settings.BacklogCoalesce
-            || tail.EndSequence != packet.Sequence
-            || ((tail.TcpFlags ^ packet.TcpFlags) & Same) != 0
-            || ((tail.TcpFlags | packet.TcpFlags) & Never) != 0
-            || (tail.TcpFlags & packet.TcpFlags & TcpFlags.Ack) == 0
+            || (tail.EndSequence != packet.Sequence && Keeps(Omission.CoalesceSequence))
+            || (((tail.TcpFlags ^ packet.TcpFlags) & Same) != 0 && Keeps(Omission.CoalesceCongestionBits))
+            || (((tail.TcpFlags | packet.TcpFlags) & Never) != 0 && Keeps(Omission.CoalesceControlBits))
+            || ((tail.TcpFlags & packet.TcpFlags & TcpFlags.Ack) == 0 && Keeps(Omission.CoalesceBothAck))
             || (tail.TcpFlags & TcpFlags.Fin) != 0
-            || tail.Tos != packet.Tos
-            || tail.Options.HasTimestamps != packet.Options.HasTimestamps
-            || tail.Options.TsVal != packet.Options.TsVal
-            || tail.Options.TsEcr != packet.Options.TsEcr
-            || !tail.Options.SackBlocks.SequenceEqual(packet.Options.SackBlocks)
-            || tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments)
+            || (tail.Tos != packet.Tos && Keeps(Omission.CoalesceTypeOfService))
+            || (!HaveSameOptions(tail, packet) && Keeps(Omission.CoalesceOptions))
+            || (tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments && Keeps(Omission.CoalesceFragments)))
         {
             return false;
         }
 
         int payload = packet.TrueSize - packet.HeadTrueSize;
-        int segments = Math.Max(1, tail.SegmentCount) + Math.Max(1, packet.SegmentCount);
+        int segments = Math.Max(1, tail.SegmentCount) + (Keeps(Omission.CoalesceSegments) ? Math.Max(1, packet.SegmentCount) : 0);
         if (packet.Length > 0)
         {
             int tailSize = tail.GsoSize > 0 ? tail.GsoSize : tail.Length;
@@ -422,7 +419,7 @@ internal sealed partial class TcpConnection
         tail.EndSequence = packet.EndSequence;
         tail.TcpFlags |= packet.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
         tail.SegmentCount = segments;
-        if (packet.Acknowledgment.AtOrAfter(tail.Acknowledgment))
+        if (packet.Acknowledgment.AtOrAfter(tail.Acknowledgment) && Keeps(Omission.CoalesceNewest))
         {
             tail.Acknowledgment = packet.Acknowledgment;
             tail.Window = packet.Window;
@@ -431,4 +428,12 @@ internal sealed partial class TcpConnection
         tail.ArrivalNanos = packet.ArrivalNanos;
         return true;
     }
+
+    private bool Keeps(Omission rule) => (Omitted & rule) == 0;
+
+    private static bool HaveSameOptions(PacketBuffer tail, PacketBuffer packet) =>
+        tail.Options.HasTimestamps == packet.Options.HasTimestamps
+        && tail.Options.TsVal == packet.Options.TsVal
+        && tail.Options.TsEcr == packet.Options.TsEcr
+        && tail.Options.SackBlocks.SequenceEqual(packet.Options.SackBlocks);
 }

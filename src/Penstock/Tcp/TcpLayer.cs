@@ -249,14 +249,18 @@ internal sealed partial class TcpLayer : ITransport
         }
 
         // R1.10a: other errors never enter the backlog.
-        if (!connection.TryOwn())
+        bool mine = connection.TryOwn();
+        if (!mine && (connection.Omitted & Omission.IcmpDropped) == 0)
         {
             _stack.Counters.Add(StackCounter.LockDroppedIcmps);
             return;
         }
 
         connection.OnIcmpError(quoted, ErrorOf(type, code));
-        connection.Release(worker);
+        if (mine)
+        {
+            connection.Release(worker);
+        }
     }
 
     private static SocketError ErrorOf(IcmpType type, byte code) => type switch
