@@ -49,6 +49,9 @@ public class OwnershipStressTests
                     for (int piece = 0; piece < Pieces; piece++)
                     {
                         log.Add(tag);
+
+                        // One of its own, so that there is always something to flush.
+                        socket.Arrive(((uint)(Producers + tag - 1) << 24) | (uint)((r * Pieces) + piece));
                         socket.FlushBacklog(runDeferred: true);
                     }
 
@@ -77,10 +80,10 @@ public class OwnershipStressTests
         Assert.False(socket.Collided, "two contexts processed packets at once");
         Assert.False(shared, "two owners at once");
         Assert.Equal(Records, async);
-        Assert.Equal(Producers * Packets, socket.Processed.Count);
+        Assert.Equal((Producers * Packets) + (Owners * Records * Pieces), socket.Processed.Count);
         Assert.Equal(0, socket.Rented);
         Assert.Equal(0, socket.BacklogBytes);
-        uint[] next = new uint[Producers];
+        uint[] next = new uint[Producers + Owners];
         foreach (uint number in socket.Processed)
         {
             Assert.Equal(next[number >> 24]++, number & 0xFFFFFF);

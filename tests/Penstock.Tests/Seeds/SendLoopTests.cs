@@ -331,6 +331,32 @@ public class SendLoopTests
     }
 
     [Fact]
+    [Trait("Requirement", "R1.8")]
+    public async Task A_send_that_comes_when_there_is_room_again_waits_for_the_one_before_it()
+    {
+        await using HandPeer peer = PerSegment().SendBuffer(4 * (448 + Mss));
+        byte[] first = new byte[12 * Mss], second = new byte[2 * Mss];
+        first.AsSpan().Fill(1);
+        second.AsSpan().Fill(2);
+        peer.Time.Run(async () =>
+        {
+            Task<int> one = peer.Socket.SendAsync(first).AsTask();
+            peer.Ack(peer.SentEnd);
+            Task<int> two = peer.Socket.SendAsync(second).AsTask();
+            while (!two.IsCompleted)
+            {
+                await peer.Time.Delay(TimeSpan.FromMilliseconds(1));
+                peer.Ack(peer.SentEnd);
+            }
+
+            Assert.Equal(first.Length, await one);
+            Assert.Equal(second.Length, await two);
+        }, TimeSpan.FromSeconds(10));
+        byte[] wire = [.. peer.Link.Sent.Where(s => s.Length > 0).DistinctBy(s => s.Sequence).SelectMany(s => s.Payload)];
+        Assert.Equal([.. first, .. second], wire);
+    }
+
+    [Fact]
     [Trait("Requirement", "R1.15")]
     public async Task A_sender_that_memory_is_short_for_sleeps_a_random_while_and_asks_again()
     {
