@@ -107,8 +107,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             buffer.Sequence = previous.EndSequence;
         }
 
-        // Freed only when the new buffer is charged: freeing returns whole pages at once, also those that were just bought for it.
-        PacketBuffer? covered = null;
         PacketBuffer? next = previous is null ? _queue.First : previous.Next;
         while (next is not null && next.Sequence.Before(end))
         {
@@ -116,11 +114,9 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             if (next.EndSequence.AtOrBefore(end))
             {
                 NoteDuplicate(next.Sequence, next.EndSequence);
-                PacketBuffer old = next;
+                PacketBuffer covered = next;
                 next = next.Next;
-                _queue.Remove(old);
-                old.Next = covered;
-                covered = old;
+                RemoveAndFree(covered);
                 continue;
             }
 
@@ -136,7 +132,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         {
             memory.UnchargeReceive(buffer.TrueSize);
             buffer.Free();
-            FreeChain(covered);
             return false;
         }
 
@@ -151,7 +146,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             _queue.InsertAfter(previous, buffer);
         }
 
-        FreeChain(covered);
         if (sack)
         {
             NoteArrival(from, to);
@@ -263,18 +257,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         }
 
         return sum;
-    }
-
-    private void FreeChain(PacketBuffer? buffer)
-    {
-        while (buffer is not null)
-        {
-            PacketBuffer? next = buffer.Next;
-            buffer.Next = null;
-            memory.UnchargeReceive(buffer.TrueSize);
-            buffer.Free();
-            buffer = next;
-        }
     }
 
     private void RemoveAndFree(PacketBuffer buffer)

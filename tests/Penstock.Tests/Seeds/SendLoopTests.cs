@@ -540,7 +540,7 @@ public class SendLoopTests
     public async Task Between_two_flushes_there_is_at_least_one_new_buffer_however_many_packets_come()
     {
         const int Buffers = 60;
-        await using HandPeer peer = PerSegment(window: 0);
+        await using HandPeer peer = PerSegment(window: 0).SendBuffer(200_000);
         int budget = 5000;
         peer.Link.OnSent = _ =>
         {
