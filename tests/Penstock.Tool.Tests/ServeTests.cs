@@ -152,17 +152,6 @@ public sealed class ServeTests
     }
 
     [Fact]
-    public async Task A_half_closed_client_still_gets_its_answer()
-    {
-        await using ServeInProcess serve = await ServeInProcess.StartAsync();
-        await File.WriteAllTextAsync(Path.Combine(serve.Root!, "digits.txt"), "0123456789", Cancel);
-
-        string answer = await RawAsync(serve.Http.BaseAddress!, "GET /digits.txt HTTP/1.0\r\n\r\n", halfClose: true);
-
-        Assert.EndsWith("0123456789", answer, StringComparison.Ordinal);
-    }
-
-    [Fact]
     public async Task A_large_file_survives_a_lossy_cable()
     {
         await using ServeInProcess serve = await ServeInProcess.StartAsync("--loss", "1%", "--delay", "1ms");
@@ -266,18 +255,20 @@ public sealed class ServeTests
         return document.RootElement.Clone();
     }
 
-    private static async Task<string> RawAsync(Uri at, string request, bool halfClose = false)
+    private static async Task<string> RawAsync(Uri at, string request)
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(at.Host, at.Port, Cancel);
         await socket.SendAsync(Encoding.ASCII.GetBytes(request), Cancel);
-        if (halfClose)
+        var answer = new MemoryStream();
+        byte[] buffer = new byte[4096];
+        int read;
+        while ((read = await socket.ReceiveAsync(buffer, Cancel)) > 0)
         {
-            socket.Shutdown(SocketShutdown.Send);
+            answer.Write(buffer, 0, read);
         }
 
-        using var reader = new StreamReader(new NetworkStream(socket));
-        return await reader.ReadToEndAsync(Cancel);
+        return Encoding.ASCII.GetString(answer.ToArray());
     }
 
     private static async Task UntilAsync(Func<bool> condition)

@@ -16,6 +16,8 @@ internal sealed class LoopbackBridge : IAsyncDisposable
     private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
 
     private readonly Socket _listener;
+
+    // Never disposed: it has no timer, and a second dispose of the bridge may still cancel it.
     private readonly CancellationTokenSource _stop = new();
     private readonly HashSet<Task> _carrying = [];
     private Task _accepting = Task.CompletedTask;
@@ -76,7 +78,6 @@ internal sealed class LoopbackBridge : IAsyncDisposable
         }
 
         await Task.WhenAll(last).ConfigureAwait(false);
-        _stop.Dispose();
     }
 
     private async Task AcceptAsync(NetworkStack client, IPEndPoint server)

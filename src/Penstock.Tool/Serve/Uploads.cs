@@ -39,12 +39,17 @@ internal static class Uploads
             File.Move(part, target.File, overwrite: true);
             await AnswerAsync(context, existed ? 200 : 201, existed ? "Replaced." : "Created.").ConfigureAwait(false);
         }
+        catch (Exception gone) when (gone is ConnectionResetException or OperationCanceledException)
+        {
+            // The client has left; there is nobody to answer.
+            Delete(part);
+        }
         catch (UnauthorizedAccessException)
         {
             Delete(part);
             await AnswerAsync(context, 403, "The server may not write there.").ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is IOException and not (ConnectionResetException or BadHttpRequestException))
+        catch (Exception failure) when (failure is IOException and not BadHttpRequestException)
         {
             Delete(part);
             await AnswerAsync(context, 507, $"The file could not be stored: {failure.Message}").ConfigureAwait(false);
