@@ -41,8 +41,9 @@ internal static class Uploads
         }
         catch (Exception gone) when (gone is ConnectionResetException or OperationCanceledException)
         {
-            // The client has left; there is nobody to answer.
+            // The client has left; there is nobody to answer, and nothing to drain for the next request.
             Delete(part);
+            context.Abort();
         }
         catch (UnauthorizedAccessException)
         {
