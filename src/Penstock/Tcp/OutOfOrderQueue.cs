@@ -79,9 +79,10 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
     /// <summary>
     /// Files a segment beyond the gap. Bytes that are there already are cut off and reported as duplicates. Takes the buffer over; true when something of it was new.
+    /// <paramref name="sack"/>: the peer permitted SACK, so blocks are noted; <paramref name="dsack"/>: duplicates too.
     /// The caller has bought memory for its true size.
     /// </summary>
-    public bool Insert(PacketBuffer buffer, bool sack, out bool merged, out bool duplicate)
+    public bool Insert(PacketBuffer buffer, bool sack, bool dsack, out bool merged, out bool duplicate)
     {
         merged = duplicate = false;
 
@@ -95,13 +96,13 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (end.AtOrBefore(previous.EndSequence))
             {
-                NoteDuplicate(start, end);
+                NoteDuplicate(start, end, dsack);
                 memory.UnchargeReceive(buffer.TrueSize);
                 buffer.Free();
                 return false;
             }
 
-            NoteDuplicate(start, previous.EndSequence);
+            NoteDuplicate(start, previous.EndSequence, dsack);
             int overlap = previous.EndSequence.Since(start);
             buffer.TrimFront(Math.Min(overlap, buffer.Length));
             buffer.Sequence = previous.EndSequence;
@@ -113,14 +114,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (next.EndSequence.AtOrBefore(end))
             {
-                NoteDuplicate(next.Sequence, next.EndSequence);
+                NoteDuplicate(next.Sequence, next.EndSequence, dsack);
                 PacketBuffer covered = next;
                 next = next.Next;
                 RemoveAndFree(covered);
                 continue;
             }
 
-            NoteDuplicate(next.Sequence, end);
+            NoteDuplicate(next.Sequence, end, dsack);
             int keep = next.Sequence.Since(buffer.Sequence);
             buffer.TrimTo(Math.Min(keep, buffer.Length));
             buffer.TcpFlags &= ~TcpFlags.Fin;
@@ -264,6 +265,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         _queue.Remove(buffer);
         memory.UnchargeReceive(buffer.TrueSize);
         buffer.Free();
+    }
+
+    private void NoteDuplicate(SequenceNumber start, SequenceNumber end, bool wanted)
+    {
+        if (wanted)
+        {
+            NoteDuplicate(start, end);
+        }
     }
 
     /// <summary>RFC 2018 4: the block that contains the segment just received comes first.</summary>

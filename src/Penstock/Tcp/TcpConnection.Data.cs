@@ -227,7 +227,7 @@ internal sealed partial class TcpConnection
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;
-        if (OutOfOrder.Insert(packet, sack, out bool merged, out bool duplicate))
+        if (OutOfOrder.Insert(packet, sack, sack && _tcp.Settings.Dsack, out bool merged, out bool duplicate))
         {
             GrowWindow(length, trueSize);
         }
@@ -237,7 +237,7 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpOfoMerge);
         }
 
-        if (duplicate && sack)
+        if (duplicate && sack && _tcp.Settings.Dsack)
         {
             _stack.Counters.Add(StackCounter.TcpDsackOfoSent);
         }
