@@ -50,7 +50,7 @@ internal sealed partial class TcpConnection
             }
 
             copied += run;
-            if (_urgentState is UrgentValid or UrgentPending && !_urgentInline && _copiedSeq == _urgentSequence)
+            if (_urgentState != UrgentNone && _copiedSeq == _urgentSequence)
             {
                 break;
             }
@@ -149,7 +149,8 @@ internal sealed partial class TcpConnection
 
     private int LimitToMark(int count)
     {
-        if (_urgentInline || _urgentState == UrgentNone || _urgentState == UrgentRead)
+        // In line too: a read that went across the mark would leave nobody able to see where it was (RFC 9293 MUST-33).
+        if (_urgentState == UrgentNone)
         {
             return count;
         }
