@@ -51,7 +51,7 @@ internal sealed partial class TcpConnection
             // RFC 9293 3.10.7.4: acknowledges what was never sent. Answered within the limit of RFC 5961.
             if (State == TcpConnectionState.SynReceived)
             {
-                SendResetSegment(ack);
+                _tcp.ReplyToUnknown(packet, Worker);
             }
             else
             {
@@ -85,7 +85,6 @@ internal sealed partial class TcpConnection
 
         _lastReceivedNanos = now;
         _probesOut = 0;
-        _backoffProbes = 0;
         if (packetsBefore == 0)
         {
             // Nothing was in flight: at most the answer to a window probe.
@@ -308,6 +307,12 @@ internal sealed partial class TcpConnection
 
     private void MeasureRtt(ref AckOutcome outcome)
     {
+        if (outcome.RetransmittedAcked)
+        {
+            // Karn (RFC 6298 3): what was acknowledged together with a retransmission had to wait for it, so its age is no round-trip time either.
+            outcome.OldestRttNanos = outcome.NewestRttNanos = -1;
+        }
+
         long sample = outcome.OldestRttNanos;
         if (sample < 0)
         {
@@ -319,7 +324,7 @@ internal sealed partial class TcpConnection
         {
             // RFC 7323 4.1: the echo tells which transmission was acknowledged, at the price of its millisecond.
             uint elapsed = TimestampTicks(outcome.NowNanos) - _rcvTsEcr;
-            if (elapsed < int.MaxValue / 1_000_000)
+            if (elapsed < int.MaxValue / 1000)
             {
                 sample = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
                 newest = sample;

@@ -228,8 +228,8 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        // An ACK that comes later than half a round trip from now is not worth the idle link.
-        if (Now - head.SentNanos >= Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
+        // The head's ACK comes a round trip after it was sent: what is later than half a round trip from now is not worth the idle link.
+        if (Now - head.SentNanos < Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
         {
             return false;
         }

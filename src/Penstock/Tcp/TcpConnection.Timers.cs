@@ -25,6 +25,7 @@ internal enum RetransmitTimerMode : byte
 internal sealed partial class TcpConnection
 {
     private const long InitialRtoNanos = Nanos.PerSecond;
+    private const long RtoAfterLostSynNanos = 3 * Nanos.PerSecond;
     private const long Never = long.MaxValue;
 
     private RetransmitTimerMode _timerMode;
