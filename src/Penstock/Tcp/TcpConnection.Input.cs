@@ -100,9 +100,8 @@ internal sealed partial class TcpConnection
                 {
                     // RFC 9293 3.6.1: nobody will read this any more; the peer has to know.
                     _stack.Counters.Add(StackCounter.TcpAbortOnData);
-                    SequenceNumber next = _sndNxt;
+                    _tcp.ReplyToUnknown(packet, Worker);
                     packet.Free();
-                    SendResetSegment(next);
                     Finish(SocketError.ConnectionAborted);
                     return;
                 }
@@ -291,6 +290,9 @@ internal sealed partial class TcpConnection
         return packet.Sequence == _outOfOrder.HighestSacked(_rcvNxt);
     }
 
+    /// <summary>RFC 7323 5.5: after so long the peer's millisecond clock may have wrapped, and what is remembered of it is worth nothing.</summary>
+    private const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
+
     /// <summary>RFC 7323 5.3: the timestamp runs backwards, and it is neither a harmless reordered ACK nor so long ago that the clock may have wrapped.</summary>
     private bool IsPawsReject(PacketBuffer packet, long now)
     {
@@ -299,7 +301,6 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
         if (now - _tsRecentNanos >= PawsLifetime || _tsRecent == 0)
         {
             return false;
@@ -313,7 +314,7 @@ internal sealed partial class TcpConnection
     /// <summary>RFC 7323 4.3: TS.Recent moves only with a segment that covers the last byte we acknowledged.</summary>
     private void UpdateTsRecent(PacketBuffer packet, long now)
     {
-        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && (int)(_rcvTsVal - _tsRecent) >= 0)
+        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && ((int)(_rcvTsVal - _tsRecent) >= 0 || now - _tsRecentNanos >= PawsLifetime))
         {
             _tsRecent = _rcvTsVal;
             _tsRecentNanos = now;
