@@ -95,6 +95,9 @@ public sealed partial class NetworkStack
             {
                 AnyDestination = options.AnyDestination,
                 ReceiveBuffer = options.ReceiveBufferSize is { } size ? (int)Math.Min(size * 2L, int.MaxValue) : 0,
+                MaximumSegment = options.MaximumSegmentSize ?? 0,
+                TypeOfService = options.TypeOfService,
+                TimeToLive = options.TimeToLive ?? 0,
                 OnPrepare = options.ApplyTo,
             },
             address,

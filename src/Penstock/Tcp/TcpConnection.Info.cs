@@ -19,6 +19,7 @@ internal sealed partial class TcpConnection
         State = State,
         Local = LocalEndPoint,
         Remote = RemoteEndPoint,
+        SoftError = _softError,
         CongestionState = (_recovery?.State ?? LossRecovery.CongestionState.Open).ToString(),
         CongestionControl = Congestion.Name,
         CongestionWindow = Cwnd.Window,

@@ -159,7 +159,9 @@ internal sealed partial class TcpLayer : ITransport
     /// <summary>RFC 9293 3.10.7.1: a segment for nobody is answered with a reset. The packet stays the caller's.</summary>
     public void ReplyToUnknown(PacketBuffer packet, Worker worker)
     {
-        if ((packet.TcpFlags & TcpFlags.Rst) != 0 || !_resetLimit.TryTake(worker.NowNanos))
+        if ((packet.TcpFlags & TcpFlags.Rst) != 0
+            || (packet.Ingress is StackInterface from && !_stack.Ip.MayBePeer(packet.Source, from.Link))
+            || !_resetLimit.TryTake(worker.NowNanos))
         {
             return;
         }
