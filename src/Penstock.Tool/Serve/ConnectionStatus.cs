@@ -166,4 +166,4 @@ internal sealed record ConnectionStatus
 }
 
 /// <summary>The figures of <c>skmem:(r,rb,t,tb,f,w,bl,d)</c> under their names there.</summary>
-internal sealed record MemoryStatus(int R, int Rb, int T, int Tb, int F, int W, int Bl, int D);
+internal sealed record MemoryStatus(long R, long Rb, long T, long Tb, long F, long W, long Bl, long D);
