@@ -3,14 +3,17 @@ using System.Globalization;
 namespace Penstock.Drill;
 
 /// <summary>
-/// How timestamps are compared. Their values are only compared when the script gives its clock's tick; echoes never are, since
-/// they repeat what the script itself sent.
+/// How timestamps are compared. Their values are only compared when the script gives its clock's tick; echoes, which repeat what the script itself
+/// sent, only when the run asks for it.
 /// </summary>
 /// <param name="TickNanos">Nanoseconds a timestamp unit lasts (<c>--tcp_ts_tick_usecs</c>), 0 when unknown.</param>
 /// <param name="ToleranceNanos">How far a timestamp may be off.</param>
 internal readonly record struct TimestampRule(long TickNanos, long ToleranceNanos)
 {
     public static readonly TimestampRule Ignored;
+
+    /// <summary>True: the echoed value has to be the written one (RFC 7323 4.3 says which one to echo).</summary>
+    public bool ComparesEchoes { get; init; }
 }
 
 /// <summary>
@@ -120,6 +123,11 @@ internal static class PacketMatch
         if (expected is not TimestampOption wanted || actual is not TimestampOption found)
         {
             return expected.Equals(actual);
+        }
+
+        if (timestamps.ComparesEchoes && wanted.EchoReply != found.EchoReply)
+        {
+            return false;
         }
 
         return timestamps.TickNanos == 0

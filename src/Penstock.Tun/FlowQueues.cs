@@ -4,9 +4,9 @@ using Penstock.Wire;
 namespace Penstock;
 
 /// <summary>
-/// Remembers which queue of a multi-queue device a flow was last read from. The kernel steers a flow to the queue it was last <em>written</em>
-/// to, so a write on another queue would move the flow to another thread. A table by hash, not by flow: two flows that share a slot
-/// may share a queue, which costs speed and never correctness. Any thread; entries are single bytes.
+/// Remembers which queue of a multi-queue device a flow was last read from. The kernel steers a flow to the queue it was last
+/// <em>written</em> to, so a write on another queue would move the flow to another thread. A table by hash, not by flow: two flows that
+/// share a slot may share a queue, which costs speed and never correctness. Any thread; entries are single bytes.
 /// </summary>
 internal sealed class FlowQueues(int queues)
 {
@@ -40,7 +40,9 @@ internal sealed class FlowQueues(int queues)
         bool hasPorts = packet[9] is IpProtocol.Tcp or IpProtocol.Udp;
         if (hasPorts && packet.Length >= transport + 4)
         {
-            sum += (uint)(BinaryPrimitives.ReadUInt16BigEndian(packet[transport..]) + BinaryPrimitives.ReadUInt16BigEndian(packet[(transport + 2)..])) << 12;
+            int ports = BinaryPrimitives.ReadUInt16BigEndian(packet[transport..])
+                + BinaryPrimitives.ReadUInt16BigEndian(packet[(transport + 2)..]);
+            sum += (uint)ports << 12;
         }
 
         return (int)((sum * 0x9E37_79B1u) >> 20);

@@ -8,8 +8,8 @@ using Penstock.Wire;
 namespace Penstock;
 
 /// <summary>
-/// Makes a TUN device and configures the operating system's side of it, by ioctls only: no other program is run. A setting that is as wanted
-/// already is not written, so that a device prepared by root can be used without privileges.
+/// Makes a TUN device and configures the operating system's side of it, by ioctls only: no other program is run. A setting that is as
+/// wanted already is not written, so that a device prepared by root can be used without privileges.
 /// </summary>
 internal static unsafe class TunDevice
 {
@@ -18,6 +18,8 @@ internal static unsafe class TunDevice
 
     /// <summary>sizeof(struct ifreq): the name and a union of 24 bytes.</summary>
     private const int RequestSize = 40;
+
+    private const int DefaultQueueLength = 1000;
 
     /// <summary>Opens every queue of the device, brings it into shape and returns the name that the kernel gave it.</summary>
     public static (string Name, SafeFileHandle[] Queues) Open(string name, TunOptions options, bool offloads)
@@ -138,29 +140,41 @@ internal static unsafe class TunDevice
         }
 
         using var socket = new SafeFileHandle(descriptor, ownsHandle: true);
-        SetNumber(socket, name, "MTU", Constants.GetInterfaceMtu, Constants.SetInterfaceMtu, options.Mtu);
-        SetNumber(socket, name, "queue length", Constants.GetInterfaceQueueLength, Constants.SetInterfaceQueueLength, options.TxQueueLength);
+        int error = SetNumber(socket, name, Constants.GetInterfaceMtu, Constants.SetInterfaceMtu, options.Mtu);
+        if (error != 0)
+        {
+            throw TunErrors.ConfigureFailed(name, "MTU", error);
+        }
+
+        int length = options.TxQueueLength ?? DefaultQueueLength;
+        error = SetNumber(socket, name, Constants.GetInterfaceQueueLength, Constants.SetInterfaceQueueLength, length);
+        if (error != 0 && options.TxQueueLength is not null)
+        {
+            throw TunErrors.ConfigureFailed(name, "queue length", error);
+        }
+
         if (options.HostAddress is { } host)
         {
             uint mask = host.PrefixLength == 0 ? 0 : uint.MaxValue << (32 - host.PrefixLength);
-            SetAddress(socket, name, "address", Constants.GetInterfaceAddress, Constants.SetInterfaceAddress, IpAddress.From(host.Address).IPv4Value);
+            uint address = IpAddress.From(host.Address).IPv4Value;
+            SetAddress(socket, name, "address", Constants.GetInterfaceAddress, Constants.SetInterfaceAddress, address);
             SetAddress(socket, name, "netmask", Constants.GetInterfaceNetmask, Constants.SetInterfaceNetmask, mask);
             BringUp(socket, name);
         }
     }
 
-    private static void SetNumber(SafeFileHandle socket, string name, string what, nuint get, nuint set, int value)
+    private static int SetNumber(SafeFileHandle socket, string name, nuint get, nuint set, int value)
     {
         byte* request = stackalloc byte[RequestSize];
         BeginRequest(new Span<byte>(request, RequestSize), name);
         int* number = (int*)(request + NameSize);
         if (Control(socket, get, request) == 0 && *number == value)
         {
-            return;
+            return 0;
         }
 
         *number = value;
-        Apply(socket, name, what, set, request);
+        return Control(socket, set, request);
     }
 
     private static void SetAddress(SafeFileHandle socket, string name, string what, nuint get, nuint set, uint value)

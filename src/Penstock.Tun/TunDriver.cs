@@ -7,8 +7,9 @@ using Penstock.Time;
 namespace Penstock;
 
 /// <summary>
-/// Drives one worker from one queue of a TUN device, on a named thread: it sleeps in <c>ppoll</c> until a packet, a wake-up or the worker's next
-/// deadline comes, reads a burst and processes it where it was read. It never spins, and other threads pay for a system call only when it sleeps.
+/// Drives one worker from one queue of a TUN device, on a named thread: it sleeps in <c>ppoll</c> until a packet, a wake-up or the
+/// worker's next deadline comes, reads a burst and processes it where it was read. It never spins, and other threads pay for a system
+/// call only when it sleeps.
 /// </summary>
 [System.Diagnostics.CodeAnalysis.SuppressMessage(
     "Design", "CA1001", Justification = "The thread disposes what it uses when it ends, which Stop waits for.")]
@@ -51,7 +52,8 @@ internal sealed unsafe class TunDriver : Driver
         int descriptor = LibC.EventDescriptor(0, Constants.EventNonBlockingCloseOnExec);
         if (descriptor < 0)
         {
-            throw new IOException($"Making the wake-up descriptor of '{_link.Name}' failed: {TunErrors.Text(Marshal.GetLastSystemError())}.");
+            string why = TunErrors.Text(Marshal.GetLastSystemError());
+            throw new IOException($"Making the wake-up descriptor of '{_link.Name}' failed: {why}.");
         }
 
         _event = new SafeFileHandle(descriptor, ownsHandle: true);
@@ -181,7 +183,12 @@ internal sealed unsafe class TunDriver : Driver
         if (Volatile.Read(ref _pending) == 0 && !Volatile.Read(ref _stop))
         {
             long deadline = worker.NextDeadlineNanos;
-            long wait = deadline == long.MaxValue ? LongestSleepNanos : deadline == long.MinValue ? 0 : Math.Min(deadline - NowNanos, LongestSleepNanos);
+            long wait = deadline switch
+            {
+                long.MinValue => 0,
+                long.MaxValue => LongestSleepNanos,
+                _ => Math.Min(deadline - NowNanos, LongestSleepNanos),
+            };
             if (wait > 0)
             {
                 Wait(wait);
@@ -215,7 +222,8 @@ internal sealed unsafe class TunDriver : Driver
             _ = LibC.Read(entries[0].Descriptor, &count, sizeof(ulong));
         }
 
-        // Only an error and no packet: the read that follows will tell why, or else the device is left alone for a while rather than asked in a circle.
+        // Only an error and no packet: the read that follows will tell why, or else the device is left alone for a while rather than
+        // asked in a circle.
         const short Troubles = PollEntry.Error | PollEntry.HangUp | PollEntry.Invalid;
         if ((entries[1].Seen & Troubles) != 0 && (entries[1].Seen & PollEntry.Input) == 0 && _link.Client is { } client)
         {

@@ -14,7 +14,8 @@ internal static class TunErrors
             $"{DevicePath} is missing. Load the tun module (modprobe tun), or run the container with the device (--device {DevicePath}).",
             DevicePath),
         ErrorNumber.OperationNotPermitted or ErrorNumber.AccessDenied => new UnauthorizedAccessException(
-            $"No permission to open {DevicePath}. A container needs the device in its cgroup (--device {DevicePath}); elsewhere make it accessible to this user."),
+            $"No permission to open {DevicePath}. A container needs the device in its cgroup (--device {DevicePath}); "
+            + "elsewhere make it accessible to this user."),
         _ => new IOException($"Opening {DevicePath} failed: {Text(error)}.", error),
     };
 
@@ -24,7 +25,9 @@ internal static class TunErrors
             $"No permission to create or attach the device '{name}': it needs root or CAP_NET_ADMIN, "
             + $"or a persistent device made for this user (ip tuntap add dev {name} mode tun user $USER)."),
         ErrorNumber.Busy => new IOException(
-            $"The device '{name}' is in use by another process or link. Choose another name, or '{Prefix(name)}%d' for the next free one.", error),
+            $"The device '{name}' is in use by another process or link. "
+            + $"Choose another name, or '{Prefix(name)}%d' for the next free one.",
+            error),
         ErrorNumber.InvalidArgument => new IOException(
             $"The name '{name}' is not a valid device name, or belongs to a device of another kind "
             + $"({(multiQueue ? "not a multi-queue TUN device" : "not a single-queue TUN device")}). Choose another name.", error),

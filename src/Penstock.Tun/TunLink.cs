@@ -9,12 +9,12 @@ using Penstock.Time;
 namespace Penstock;
 
 /// <summary>
-/// A Linux TUN device as a link: the operating system's own network stack, and through it the network, is at the other end. One thread per queue
-/// reads the device and runs the stack's protocol processing; writes happen on whichever thread sends.
+/// A Linux TUN device as a link: the operating system's own network stack, and through it the network, is at the other end. One thread
+/// per queue reads the device and runs the stack's protocol processing; writes happen on whichever thread sends.
 /// </summary>
 /// <remarks>
-/// Thread-safe. Disposing the link, or the stack that owns it, closes the device, which then vanishes unless <see cref="TunOptions.Persist"/>
-/// was set. When the device is removed or fails while in use, the stack drops the routes that lead to it.
+/// Thread-safe. Disposing the link, or the stack that owns it, closes the device, which then vanishes unless
+/// <see cref="TunOptions.Persist"/> was set. When the device is removed or fails while in use, the stack drops the routes that lead to it.
 /// </remarks>
 public sealed class TunLink : Link
 {
@@ -67,8 +67,9 @@ public sealed class TunLink : Link
     internal ILinkClient? Client => Volatile.Read(ref _client);
 
     /// <summary>
-    /// Creates a TUN device, or attaches to a persistent one of that name, in the network namespace of the calling thread, and configures the
-    /// operating system's side of it as the options say. Needs root or <c>CAP_NET_ADMIN</c>, unless the device was made for this user in advance.
+    /// Creates a TUN device, or attaches to a persistent one of that name, in the network namespace of the calling thread, and configures
+    /// the operating system's side of it as the options say. Needs root or <c>CAP_NET_ADMIN</c>, unless the device was made for this user
+    /// in advance.
     /// </summary>
     /// <param name="name">
     /// The device's name, at most 15 bytes; <c>%d</c> in it stands for the next free number, and <see cref="Link.Name"/> tells the outcome.
@@ -77,7 +78,8 @@ public sealed class TunLink : Link
     /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
     /// <exception cref="FileNotFoundException"><c>/dev/net/tun</c> is missing.</exception>
     /// <exception cref="UnauthorizedAccessException">No permission for the device or a setting of it (EPERM, EACCES).</exception>
-    /// <exception cref="IOException">The name is in use (EBUSY) or belongs to a device of another kind, or the kernel refused a setting.</exception>
+    /// <exception cref="IOException">The name is in use (EBUSY) or belongs to a device of another kind, or the kernel refused a
+    /// setting.</exception>
     /// <exception cref="ArgumentException">The name is empty or too long, or an option is out of its range.</exception>
     public static TunLink Open(string name, TunOptions? options = null)
     {
@@ -86,7 +88,8 @@ public sealed class TunLink : Link
         if (!OperatingSystem.IsLinux())
         {
             throw new PlatformNotSupportedException(
-                "TUN devices are opened on Linux only. Elsewhere use FromDescriptor with a descriptor of the platform's VPN interface, or a PacketLink.");
+                "TUN devices are opened on Linux only. "
+                + "Elsewhere use FromDescriptor with a descriptor of the platform's VPN interface, or a PacketLink.");
         }
 
         bool offloads = options.Offloads ?? true;
@@ -95,9 +98,9 @@ public sealed class TunLink : Link
     }
 
     /// <summary>
-    /// Makes a link of a descriptor that somebody else has opened and configured, such as a mobile system's VPN interface hands out: each read and
-    /// write is one IP packet. No ioctl is made on it; it is set to non-blocking. Of the options, <see cref="TunOptions.Mtu"/> and
-    /// <see cref="TunOptions.Offloads"/> count.
+    /// Makes a link of a descriptor that somebody else has opened and configured, such as a mobile system's VPN interface hands out: each
+    /// read and write is one IP packet. No ioctl is made on it; it is set to non-blocking. Of the options, <see cref="TunOptions.Mtu"/>
+    /// and <see cref="TunOptions.Offloads"/> count.
     /// </summary>
     /// <param name="descriptor">The descriptor; the link owns it from here on and closes it.</param>
     /// <param name="options">Null for the defaults.</param>
@@ -111,7 +114,8 @@ public sealed class TunLink : Link
         options.Validate();
         if (!OperatingSystem.IsLinux() && !OperatingSystem.IsAndroid())
         {
-            throw new PlatformNotSupportedException("A link over a descriptor works on Linux and Android only. Elsewhere use a PacketLink.");
+            throw new PlatformNotSupportedException(
+                "A link over a descriptor works on Linux and Android only. Elsewhere use a PacketLink.");
         }
 
         if (descriptor.IsInvalid || descriptor.IsClosed)

@@ -20,8 +20,9 @@ internal enum BurstEnd
 }
 
 /// <summary>
-/// Reads packets from one queue into memory of the stack's pool. Reads go into one large slab, which leaves with a packet only if the packet fills
-/// a good part of it; it is replaced before it leaves, so there is always memory to read, and if need be lose, a packet with.
+/// Reads packets from one queue into memory of the stack's pool. Reads go into one large slab, which leaves with a packet only if the
+/// packet fills a good part of it; it is replaced before it leaves, so there is always memory to read, and if need be lose, a packet
+/// with.
 /// </summary>
 internal sealed unsafe class TunReceiver(TunLink link, int queue) : IDisposable
 {
@@ -38,13 +39,17 @@ internal sealed unsafe class TunReceiver(TunLink link, int queue) : IDisposable
 
     private Slab? _slab;
 
-    /// <summary>Reads until nothing more is there or the burst is full, and delivers to <paramref name="client"/>. Only the queue's driver calls it.</summary>
+    /// <summary>
+    /// Reads until nothing more is there or the burst is full, and delivers to <paramref name="client"/>. Only the queue's driver calls
+    /// it.
+    /// </summary>
     public BurstEnd ReadBurst(int descriptor, ILinkClient client, Driver clock)
     {
         if (_slab is null && (_slab = client.Pool.RentSlab(PacketPool.LargeSlab, forced: true)) is null)
         {
             link.Fail(new InsufficientMemoryException(
-                $"The stack's memory limit leaves no room for the receive buffer of '{link.Name}'. Raise NetworkStackOptions.MemoryLimit."));
+                $"The stack's memory limit leaves no room for the receive buffer of '{link.Name}'. "
+                + "Raise NetworkStackOptions.MemoryLimit."));
             return BurstEnd.Failed;
         }
 

@@ -58,8 +58,8 @@ internal struct VirtioHeader
     }
 
     /// <summary>
-    /// Notes on <paramref name="packet"/> what the header says about its <paramref name="bytes"/>. False: the header does not fit the packet, which is to be
-    /// dropped.
+    /// Notes on <paramref name="packet"/> what the header says about its <paramref name="bytes"/>. False: the header does not fit the
+    /// packet, which is to be dropped.
     /// </summary>
     public readonly bool TryApply(ReadOnlySpan<byte> bytes, PacketBuffer packet)
     {

@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Penstock.Ip;
 using Penstock.Ownership;
 using Penstock.Tcp;
+using Penstock.Telemetry;
 using Penstock.Wire;
 
 namespace Penstock;
@@ -11,6 +13,9 @@ public sealed partial class NetworkStack
 {
     /// <summary>Models the time that a copy inside a send takes; only under virtual time.</summary>
     internal ICopySeam? CopySeam { get; set; }
+
+    /// <summary>Rules that connections made from now on do without: for tests of the tests, see <see cref="Omission"/>.</summary>
+    internal Omission Omitted { get; set; }
 
     /// <summary>Opens a connection; names are resolved first and their addresses tried in order.</summary>
     /// <param name="remote">An <see cref="IPEndPoint"/> or a <see cref="DnsEndPoint"/>.</param>
@@ -26,16 +31,33 @@ public sealed partial class NetworkStack
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         options ??= new TcpConnectOptions();
         options.Validate();
+        if (remote is not (IPEndPoint or DnsEndPoint))
+        {
+            throw new ArgumentException($"Cannot connect to a {remote.GetType().Name}. Pass an IPEndPoint or a DnsEndPoint.", nameof(remote));
+        }
+
+        using Activity? activity = ConnectActivity.Start(this, remote);
+        try
+        {
+            TcpSocket socket = await ConnectAnyAsync(remote, options, cancellationToken).ConfigureAwait(false);
+            activity?.Connected(socket);
+            return socket;
+        }
+        catch (Exception failure)
+        {
+            activity?.Failed(failure);
+            throw;
+        }
+    }
+
+    private async ValueTask<TcpSocket> ConnectAnyAsync(EndPoint remote, TcpConnectOptions options, CancellationToken cancellationToken)
+    {
         if (remote is IPEndPoint literal)
         {
             return await ConnectOneAsync(literal, options, cancellationToken).ConfigureAwait(false);
         }
 
-        if (remote is not DnsEndPoint name)
-        {
-            throw new ArgumentException($"Cannot connect to a {remote.GetType().Name}. Pass an IPEndPoint or a DnsEndPoint.", nameof(remote));
-        }
-
+        var name = (DnsEndPoint)remote;
         SocketException? last = null;
         foreach (IPAddress address in await ResolveAsync(name.Host, cancellationToken).ConfigureAwait(false))
         {
@@ -73,11 +95,15 @@ public sealed partial class NetworkStack
             {
                 AnyDestination = options.AnyDestination,
                 ReceiveBuffer = options.ReceiveBufferSize is { } size ? (int)Math.Min(size * 2L, int.MaxValue) : 0,
+                MaximumSegment = options.MaximumSegmentSize ?? 0,
+                TypeOfService = options.TypeOfService,
+                TimeToLive = options.TimeToLive ?? 0,
                 OnPrepare = options.ApplyTo,
             },
             address,
             options.EndPoint.Port,
             options.AnyDestination);
+        PenstockEventSource.Log.OnListenerStarted(listener);
         return new TcpSocketListener(listener);
     }
 

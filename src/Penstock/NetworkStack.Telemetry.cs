@@ -1,16 +1,14 @@
 using System.Diagnostics.Metrics;
+using Penstock.Telemetry;
 
 namespace Penstock;
 
+/// <summary>The stack's meter, made and disposed with it.</summary>
 public sealed partial class NetworkStack
 {
-    private Meter? _meter;
+    private StackMeter? _meter;
 
-    private void StartTelemetry(IMeterFactory? factory)
-    {
-        var options = new MeterOptions("Penstock") { Tags = [new KeyValuePair<string, object?>("penstock.stack", Name)] };
-        _meter = factory is null ? new Meter(options) : factory.Create(options);
-    }
+    private void StartTelemetry(IMeterFactory? factory) => _meter = new StackMeter(this, factory);
 
     private void StopTelemetry() => _meter?.Dispose();
 }

@@ -4,6 +4,7 @@ using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Links;
 using Penstock.Tcp;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -151,6 +152,7 @@ public sealed partial class NetworkStack : IAsyncDisposable
     {
         Ip.Routes.RemoveInterface(gone);
         _linkFailures.Enqueue($"{gone.Link.Name}: {reason.Message}");
+        PenstockEventSource.Log.OnLinkFailed(this, gone.Link.Name, reason);
     }
 
     private readonly System.Collections.Concurrent.ConcurrentQueue<string> _linkFailures = new();

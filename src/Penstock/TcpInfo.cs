@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 
 namespace Penstock;
 
@@ -16,6 +17,12 @@ public sealed record TcpInfo
 
     /// <summary>Remote end point; port 0 for a listener.</summary>
     public required IPEndPoint Remote { get; init; }
+
+    /// <summary>
+    /// The last ICMP error that did not end the connection (RFC 9293 3.9.2.2); should it time out, it fails with this. <see cref="SocketError.Success"/>
+    /// when there was none.
+    /// </summary>
+    public SocketError SoftError { get; init; }
 
     /// <summary>Recovery state: Open, Disorder, Reducing, Recovery or Loss (tcpi_ca_state).</summary>
     public string CongestionState { get; init; } = "Open";
@@ -159,7 +166,7 @@ public sealed record TcpInfo
     public int WriteQueueMemory { get; init; }
 
     /// <summary>True size of the backlog (skmem bl).</summary>
-    public int BacklogMemory { get; init; }
+    public long BacklogMemory { get; init; }
 
     /// <summary>Packets dropped because the backlog was full (skmem d).</summary>
     public int Drops { get; init; }

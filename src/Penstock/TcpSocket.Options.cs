@@ -35,6 +35,24 @@ public sealed partial class TcpSocket
         set => Change(value, static (connection, on) => connection.UrgentInline = on);
     }
 
+    /// <summary>The byte of the IP header that holds the Diffserv codepoint in its upper six bits (IP_TOS). To change it in mid-connection may reorder segments.</summary>
+    public byte TypeOfService
+    {
+        get => _connection.TypeOfService;
+        set => Change(value, static (connection, octet) => connection.TypeOfService = octet);
+    }
+
+    /// <summary>Time to live of the packets sent, 1-255 (IP_TTL).</summary>
+    public byte TimeToLive
+    {
+        get => _connection.TimeToLive;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfZero(value);
+            Change(value, static (connection, hops) => connection.TimeToLive = hops);
+        }
+    }
+
     /// <summary>True when the next byte to be read is the urgent one (sockatmark).</summary>
     public bool IsAtMark => _connection.IsAtMark;
 

@@ -20,7 +20,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     private readonly TcpConnection _connection;
     private AsyncSocketWaiter? _spareSendWaiter;
     private AsyncSocketWaiter? _spareReceiveWaiter;
-    private AsyncLockWaiter? _spareTurnWaiter;
+    private TcpConnection.SendTurnWaiter? _spareTurnWaiter;
     private int _receiving;
     private int _disposed;
     private LingerOption? _linger;
@@ -61,6 +61,10 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     /// every connection of that worker. False by default.
     /// </summary>
     public bool UnsafeInlineContinuations { get; set; }
+
+    /// <summary>The socket as a stream.</summary>
+    /// <param name="ownsSocket">True: disposing the stream disposes the socket.</param>
+    public TcpSocketStream GetStream(bool ownsSocket = false) => new(this, ownsSocket);
 
     /// <summary>Queues all of <paramref name="data"/> for sending; waits while the send buffer is full.</summary>
     /// <returns>
@@ -369,14 +373,22 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     {
         if (!hasTurn)
         {
-            AsyncLockWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new AsyncLockWaiter(_connection.Worker.Driver);
+            TcpConnection.SendTurnWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new TcpConnection.SendTurnWaiter(_connection);
             turn.Reset();
+            bool given = true;
             if (!_connection.SendTurn.TakeOrQueue(turn))
             {
-                await turn.Task.ConfigureAwait(false);
+                using (cancellationToken.UnsafeRegister(static state => ((TcpConnection.SendTurnWaiter)state!).Cancel(), turn))
+                {
+                    given = await turn.Task.ConfigureAwait(false);
+                }
             }
 
             _spareTurnWaiter = turn;
+            if (!given)
+            {
+                throw new OperationCanceledException(cancellationToken);
+            }
         }
 
         try
@@ -423,12 +435,12 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
                 _connection.AddWaiter(waiter);
                 _connection.Release();
                 bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                if (!fired)
+                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
+                if (fired || _connection.RemoveWaiter(waiter))
                 {
-                    _connection.RemoveWaiter(waiter);
+                    _spareSendWaiter = waiter;
                 }
 
-                _spareSendWaiter = waiter;
                 if (!fired)
                 {
                     return copied > 0 ? (int)copied : throw new OperationCanceledException(cancellationToken);
@@ -573,12 +585,12 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
                 _connection.AddWaiter(waiter);
                 _connection.Release();
                 bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                if (!fired)
+                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
+                if (fired || _connection.RemoveWaiter(waiter))
                 {
-                    _connection.RemoveWaiter(waiter);
+                    _spareReceiveWaiter = waiter;
                 }
 
-                _spareReceiveWaiter = waiter;
                 if (!fired)
                 {
                     throw new OperationCanceledException(cancellationToken);

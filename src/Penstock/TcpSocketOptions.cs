@@ -44,6 +44,15 @@ public abstract class TcpSocketOptions
     /// <summary>Keeps the urgent byte in the stream (SO_OOBINLINE).</summary>
     public bool OutOfBandInline { get; set; }
 
+    /// <summary>The byte of the IP header that holds the Diffserv codepoint in its upper six bits, passed to IP unchanged (IP_TOS, RFC 9293 3.9.2); 0 by default.</summary>
+    public byte TypeOfService { get; set; }
+
+    /// <summary>Time to live of the packets sent, 1-255 (IP_TTL); null: <c>net.ipv4.ip_default_ttl</c>.</summary>
+    public byte? TimeToLive { get; set; }
+
+    /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
+    internal Action<TcpConnection>? Prepare { get; set; }
+
     internal virtual void Validate()
     {
         CheckPositive(SendBufferSize, nameof(SendBufferSize));
@@ -52,6 +61,11 @@ public abstract class TcpSocketOptions
         CheckPositive(KeepAliveIdle, nameof(KeepAliveIdle));
         CheckPositive(KeepAliveInterval, nameof(KeepAliveInterval));
         CheckPositive(UserTimeout, nameof(UserTimeout));
+        if (TimeToLive is 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(TimeToLive), TimeToLive, "A time to live is between 1 and 255, or null for the stack's setting.");
+        }
+
         if (MaximumSegmentSize is < 48 or > 65495)
         {
             throw new ArgumentOutOfRangeException(nameof(MaximumSegmentSize), MaximumSegmentSize, "A segment carries between 48 and 65495 bytes.");
@@ -69,6 +83,12 @@ public abstract class TcpSocketOptions
     {
         connection.NoDelay = NoDelay;
         connection.UrgentInline = OutOfBandInline;
+        connection.TypeOfService = TypeOfService;
+        if (TimeToLive is { } hops)
+        {
+            connection.TimeToLive = hops;
+        }
+
         if (SendBufferSize is { } send)
         {
             connection.SetSendBuffer(send);
@@ -89,6 +109,8 @@ public abstract class TcpSocketOptions
         {
             connection.SetCongestionControl(CongestionControl);
         }
+
+        Prepare?.Invoke(connection);
     }
 
     private static void CheckPositive(int? value, string name)

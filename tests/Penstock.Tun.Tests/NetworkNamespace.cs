@@ -6,8 +6,9 @@ using Microsoft.Win32.SafeHandles;
 namespace Penstock.Tun.Tests;
 
 /// <summary>
-/// A network namespace of the test's own, with its loopback up. <see cref="Run"/> executes on a thread that has entered it: sockets and TUN devices made
-/// there belong to it for good, whichever thread uses them later. Needs root and iproute2; call <see cref="SkipUnlessPossible"/> first.
+/// A network namespace of the test's own, with its loopback up. <see cref="Run"/> executes on a thread that has entered it: sockets and
+/// TUN devices made there belong to it for good, whichever thread uses them later. Needs root and iproute2; call
+/// <see cref="SkipUnlessPossible"/> first.
 /// </summary>
 internal sealed partial class NetworkNamespace : IDisposable
 {

@@ -91,7 +91,9 @@ internal sealed unsafe class RecordingClient : ILinkClient, IReceiver, IDisposab
 
     public void OnReceiveDropped() => Interlocked.Increment(ref _dropped);
 
-    /// <summary>The next packet that satisfies <paramref name="condition"/>; others, such as the kernel's IPv6 chatter, are passed over.</summary>
+    /// <summary>
+    /// The next packet that satisfies <paramref name="condition"/>; others, such as the kernel's IPv6 chatter, are passed over.
+    /// </summary>
     public Arrival Next(Func<Arrival, bool> condition)
     {
         while (_arrivals.TryTake(out Arrival? arrival, (int)Patience.TotalMilliseconds, TestContext.Current.CancellationToken))
@@ -112,7 +114,9 @@ internal sealed unsafe class RecordingClient : ILinkClient, IReceiver, IDisposab
         return _failure.Task.Result;
     }
 
-    /// <summary>Sends a TCP segment with a partial checksum; its payload is cut into <paramref name="fragments"/> pieces of equal size.</summary>
+    /// <summary>
+    /// Sends a TCP segment with a partial checksum; its payload is cut into <paramref name="fragments"/> pieces of equal size.
+    /// </summary>
     public void SendTcp(
         IPEndPoint from, IPEndPoint to, TcpFlags flags, uint sequence, uint acknowledgment, byte[] payload, int segmentSize = 0, int fragments = 1,
         byte[]? options = null)

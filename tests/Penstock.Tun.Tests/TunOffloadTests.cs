@@ -23,7 +23,8 @@ public sealed class TunOffloadTests
 
         client.SendTcp(Own, new IPEndPoint(HostAddress, 5555), TcpFlags.Syn, 1000, 0, new byte[length], segmentSize, fragments);
 
-        // RFC 9293 3.10.7.1: the reset acknowledges all of the segment, and the SYN counts one: so the kernel took it whole, checksum and all.
+        // RFC 9293 3.10.7.1: the reset acknowledges all of the segment, and the SYN counts one: so the kernel took it whole, checksum
+        // and all.
         Arrival reset = client.Next(IsTcp);
         Assert.Equal(TcpFlags.Rst | TcpFlags.Ack, reset.Tcp.Flags);
         Assert.Equal((uint)(1000 + length + 1), reset.Tcp.Acknowledgment.Value);

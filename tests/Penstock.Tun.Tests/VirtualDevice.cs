@@ -4,8 +4,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Penstock.Tun.Tests;
 
 /// <summary>
-/// A pair of connected sockets that keep packet boundaries: one end is handed to a link as if it were a device, the other is where the test writes
-/// and reads whatever bytes it likes. Needs no privileges.
+/// A pair of connected sockets that keep packet boundaries: one end is handed to a link as if it were a device, the other is where the
+/// test writes and reads whatever bytes it likes. Needs no privileges.
 /// </summary>
 internal sealed unsafe partial class VirtualDevice : IDisposable
 {

@@ -19,6 +19,9 @@ internal sealed class ProtocolMemory
 
     public ProtocolMemory(long low, long pressure, long high) => SetLimits(low, pressure, high);
 
+    /// <summary>Called each time that pressure is entered, by whoever asked for memory.</summary>
+    public Action? PressureEntered { get; init; }
+
     /// <summary>Pages bought by sockets now.</summary>
     public long AllocatedPages => Interlocked.Read(ref _allocated);
 
@@ -79,6 +82,7 @@ internal sealed class ProtocolMemory
         if (Interlocked.Exchange(ref _underPressure, 1) == 0)
         {
             Interlocked.Increment(ref _pressureEvents);
+            PressureEntered?.Invoke();
         }
     }
 

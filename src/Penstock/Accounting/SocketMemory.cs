@@ -43,6 +43,9 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>Receive memory that is granted even under pressure: tcp_rmem[0].</summary>
     public int MinimumReceiveBuffer = 4096;
 
+    /// <summary>Rules that this ledger does without, for tests of the tests.</summary>
+    internal Omission Omitted;
+
     /// <summary>Buys what is missing for <paramref name="bytes"/> of send memory; false when the limits say no.</summary>
     public bool ScheduleSend(int bytes) => bytes <= ForwardAlloc || Buy(bytes - ForwardAlloc, sending: true);
 
@@ -102,7 +105,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     public void Reclaim()
     {
         int pages = ForwardAlloc >> ProtocolMemory.PageShift;
-        if (pages > 0)
+        if (pages > 0 && (Omitted & Omission.PagesReturned) == 0)
         {
             ForwardAlloc -= pages << ProtocolMemory.PageShift;
             Pages -= pages;
@@ -143,6 +146,11 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     {
         long pages = PagesFor(bytes);
         MemoryVerdict verdict = protocol.Add(pages);
+        if (verdict == MemoryVerdict.AboveHigh && (Omitted & Omission.HighLimit) != 0)
+        {
+            verdict = MemoryVerdict.Granted;
+        }
+
         bool groupAllows = group is null || group.Charge(pages, force: false);
         if (groupAllows && verdict == MemoryVerdict.Granted)
         {
@@ -188,6 +196,11 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
             return true;
         }
 
+        if ((Omitted & Omission.FairShare) != 0)
+        {
+            return true;
+        }
+
         long mine = Pages + pages;
         return protocol.HighPages > Math.Max(1, protocol.Sockets) * mine;
     }
@@ -195,7 +208,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>Linux: <c>sk_stream_moderate_sndbuf</c>.</summary>
     private void ModerateSendBuffer()
     {
-        if (!SendBufferLocked)
+        if (!SendBufferLocked && (Omitted & Omission.RefusalShrinksBuffer) == 0)
         {
             SendBuffer = Math.Max(Math.Min(SendBuffer, WriteQueueBytes / 2), MinimumSendBuffer);
         }

@@ -58,6 +58,30 @@ internal sealed class IpLayer
 
     public bool IsLocal(IpAddress address) => Volatile.Read(ref _local).ContainsKey(address) || address.IsLoopback;
 
+    /// <summary>The broadcast address of a network that one of our interfaces is on (RFC 1122 3.3.6). Not for the packet path.</summary>
+    public bool IsDirectedBroadcast(IpAddress address)
+    {
+        foreach (StackInterface on in _stack.Interfaces)
+        {
+            foreach ((IpAddress _, IpPrefix network) in on.Addresses)
+            {
+                if (network.IsIPv4 && network.FamilyLength <= 30 && network.Last == address && on.Link is not LoopbackLink)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>
+    /// False for a source that cannot be a peer (RFC 1122 3.2.1.3, RFC 9293 MUST-63): no address, a broadcast, or one of our own from outside. Those that
+    /// cost nothing to see were dropped on arrival. Not for the packet path.
+    /// </summary>
+    public bool MayBePeer(IpAddress source, Link from) =>
+        !source.IsAny && !IsDirectedBroadcast(source) && (from is LoopbackLink || !Volatile.Read(ref _local).ContainsKey(source));
+
     /// <summary>Takes over a packet that came in by <paramref name="ingress"/>.</summary>
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
@@ -73,7 +97,7 @@ internal sealed class IpLayer
         }
 
         // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
-        if (header.Source.IsMulticast || header.Source.IsBroadcast || header.Source.IsAny || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
+        if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
         {
             _stack.Counters.Add(StackCounter.IpInAddressErrors);
             packet.Free();

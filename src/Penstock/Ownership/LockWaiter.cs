@@ -40,19 +40,32 @@ internal sealed class BlockingLockWaiter : LockWaiter
 }
 
 /// <summary>Waits as an awaitable; kept for reuse by its socket.</summary>
-internal sealed class AsyncLockWaiter(Driver driver) : LockWaiter, IValueTaskSource, IThreadPoolWorkItem
+internal class AsyncLockWaiter(Driver driver) : LockWaiter, IValueTaskSource<bool>, IThreadPoolWorkItem
 {
     private ManualResetValueTaskSourceCore<bool> _core;
+    private bool _left;
 
-    public ValueTask Task => new(this, _core.Version);
+    /// <summary>True: granted. False: whoever queued it took it out again.</summary>
+    public ValueTask<bool> Task => new(this, _core.Version);
 
     public override void Grant() => driver.Schedule(this);
 
-    public void Execute() => _core.SetResult(true);
+    /// <summary>Ends the wait of a waiter that is in no queue any more.</summary>
+    public void Leave()
+    {
+        _left = true;
+        driver.Schedule(this);
+    }
 
-    public void Reset() => _core.Reset();
+    public void Execute() => _core.SetResult(!_left);
 
-    public void GetResult(short token) => _core.GetResult(token);
+    public void Reset()
+    {
+        _left = false;
+        _core.Reset();
+    }
+
+    public bool GetResult(short token) => _core.GetResult(token);
 
     public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
 

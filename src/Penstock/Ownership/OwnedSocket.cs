@@ -20,7 +20,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     private bool _owned;
     private PacketBuffer? _backlogHead;
     private PacketBuffer? _backlogTail;
-    private int _backlogBytes;
+    private long _backlogBytes;
     private int _backlogPackets;
     private LockWaiter? _waiterHead;
     private LockWaiter? _waiterTail;
@@ -36,12 +36,15 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     public bool IsOwned => Volatile.Read(ref _owned);
 
     /// <summary>True size of what waits, or waited since the last complete drain (R1.3).</summary>
-    public int BacklogBytes => Volatile.Read(ref _backlogBytes);
+    public long BacklogBytes => Volatile.Read(ref _backlogBytes);
 
     public int BacklogPackets => Volatile.Read(ref _backlogPackets);
 
     /// <summary>Times that the inner word was taken: tests count it to prove that the fast path of a flush takes none.</summary>
     internal long InnerEntries { get; private set; }
+
+    /// <summary>Rules that this socket does without, for tests of the tests.</summary>
+    internal Omission Omitted;
 
     IWakeTarget? IWakeTarget.NextWake { get; set; }
 
@@ -104,6 +107,13 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             return;
         }
 
+        if ((Omitted & Omission.OwnedPacketWaits) != 0)
+        {
+            _inner.Exit();
+            ProcessPacket(packet);
+            return;
+        }
+
         BacklogOutcome outcome = AppendToBacklog(packet);
         _inner.Exit();
         OnBacklog(outcome);
@@ -148,11 +158,25 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         Debug.Assert(_owned);
         if (Volatile.Read(ref _backlogTail) is null && (!runDeferred || Volatile.Read(ref _deferred) == 0))
         {
+            if ((Omitted & Omission.FlushWithoutLock) != 0)
+            {
+                EnterInner();
+                _inner.Exit();
+            }
+
             return false;
+        }
+
+        if ((Omitted & Omission.FlushKeepsSocket) != 0)
+        {
+            Release();
+            Own();
+            return true;
         }
 
         EnterInner();
         DrainHoldingInner();
+        _backlogBytes = 0;
         DeferredWork work = runDeferred ? TakeDeferredHoldingInner() : DeferredWork.None;
         _inner.Exit();
         if (work != DeferredWork.None)
@@ -164,9 +188,13 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     }
 
     /// <summary>
-    /// Gives the socket up: drains the backlog, runs what was deferred, hands the socket to the first waiter or frees it, then fires wake-ups. On a worker the
+    /// Gives the socket up: drains the backlog, runs what was deferred, hands the socket to the first waiter or frees it, then fires wake-ups. On the socket's own worker the
     /// wake-ups are collected and fired at the end of its batch.
     /// </summary>
+    /// <remarks>
+    /// What is deferred runs outside of the inner word, so packets may come in meanwhile and there may be another round; each drain may defer an ACK. The backlog's length is therefore kept until
+    /// the last round: a flood meets the limit and the release ends (R1.5).
+    /// </remarks>
     public void Release(Worker? onWorker = null)
     {
         Debug.Assert(_owned);
@@ -175,7 +203,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             DrainHoldingInner();
             DeferredWork work = TakeDeferredHoldingInner();
-            if (work == DeferredWork.None)
+            if (work == DeferredWork.None || (Omitted & Omission.ReleaseRunsDeferred) != 0)
             {
                 break;
             }
@@ -183,8 +211,13 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             _inner.Exit();
             RunDeferred(work);
             EnterInner();
+            if ((Omitted & Omission.BacklogLengthKept) != 0)
+            {
+                _backlogBytes = 0;
+            }
         }
 
+        _backlogBytes = 0;
         SocketEvents events = _pendingEvents;
         _pendingEvents = SocketEvents.None;
         LockWaiter? next = _waiterHead;
@@ -206,7 +239,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         next?.Grant();
         if (events != SocketEvents.None)
         {
-            if (onWorker is not null)
+            // A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
+            if (onWorker is not null && onWorker == Worker)
             {
                 Interlocked.Or(ref _collectedEvents, (int)events);
                 onWorker.CollectWake(this);
@@ -252,7 +286,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     protected abstract void RunDeferred(DeferredWork work);
 
     /// <summary>Bytes of true size that the backlog may hold together with what is in the receive queues (R1.4).</summary>
-    protected abstract long BacklogLimit { get; }
+    protected internal abstract long BacklogLimit { get; }
 
     /// <summary>True size of what waits to be received, part of the limit test.</summary>
     protected abstract int BacklogReceiveBytes { get; }
@@ -296,6 +330,12 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         if (mine)
         {
             _owned = true;
+        }
+        else if ((Omitted & Omission.WaitersInOrder) != 0)
+        {
+            waiter.NextWaiter = _waiterHead;
+            _waiterHead = waiter;
+            _waiterTail ??= waiter;
         }
         else
         {
@@ -344,12 +384,22 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         }
 
         // R1.4: the packet's own size is not counted, so that one always fits an empty backlog.
-        if ((long)_backlogBytes + BacklogReceiveBytes > BacklogLimit)
+        long own = (Omitted & Omission.BacklogFirstFits) != 0 ? size : 0;
+        if (_backlogBytes + own + BacklogReceiveBytes > BacklogLimit && (Omitted & Omission.BacklogLimit) == 0)
         {
             return BacklogOutcome.Dropped;
         }
 
         packet.Next = null;
+        if ((Omitted & Omission.BacklogOrder) != 0 && _backlogTail is not null)
+        {
+            packet.Next = _backlogHead;
+            _backlogHead = packet;
+            _backlogBytes += size;
+            _backlogPackets++;
+            return BacklogOutcome.Queued;
+        }
+
         if (_backlogTail is null)
         {
             _backlogHead = packet;
@@ -366,7 +416,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     }
 
     /// <summary>
-    /// R1.5: takes the whole chain, processes it outside of the inner word, looks again; the length is zeroed only when nothing more came, so
+    /// R1.5: takes the whole chain, processes it outside of the inner word, looks again. The length stays what it is: the caller zeroes it when it is done, so
     /// that a flood meets the limit and the drain ends. Enters and leaves with the inner word held.
     /// </summary>
     private void DrainHoldingInner()
@@ -393,9 +443,12 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             }
 
             EnterInner();
+            if ((Omitted & Omission.BacklogLengthKept) != 0)
+            {
+                _backlogBytes = 0;
+            }
         }
         while (_backlogHead is not null);
-        _backlogBytes = 0;
         if (OnDrainEnds())
         {
             _deferred |= (int)DeferredWork.AckNeeded;

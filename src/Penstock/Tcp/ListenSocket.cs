@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -37,6 +38,14 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
 
     /// <summary>Receive buffer of accepted connections, bytes; 0 for the stack's setting.</summary>
     public int ReceiveBuffer { get; init; }
+
+    /// <summary>Upper bound of the segment size offered and used, bytes (TCP_MAXSEG); 0 for none.</summary>
+    public int MaximumSegment { get; init; }
+
+    /// <summary>What SYN-ACKs carry in their IP headers; a time to live of 0 means the stack's.</summary>
+    public byte TypeOfService { get; init; }
+
+    public byte TimeToLive { get; init; }
 
     /// <summary>Applied to each connection before it is seen by anybody.</summary>
     public Action<TcpConnection>? OnPrepare { get; init; }
@@ -170,5 +179,6 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
         }
 
         _waiters.Fire(SocketEvents.All);
+        PenstockEventSource.Log.OnListenerStopped(this);
     }
 }

@@ -79,11 +79,15 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
     /// <summary>
     /// Files a segment beyond the gap. Bytes that are there already are cut off and reported as duplicates. Takes the buffer over; true when something of it was new.
+    /// <paramref name="sack"/>: the peer permitted SACK, so blocks are noted; <paramref name="dsack"/>: duplicates too.
     /// The caller has bought memory for its true size.
     /// </summary>
-    public bool Insert(PacketBuffer buffer, bool sack, out bool merged, out bool duplicate)
+    public bool Insert(PacketBuffer buffer, bool sack, bool dsack, out bool merged, out bool duplicate)
     {
         merged = duplicate = false;
+
+        // Charged before anything is freed: what was bought for it must not be given back meanwhile.
+        memory.ChargeReceive(buffer.TrueSize);
         SequenceNumber start = buffer.Sequence;
         SequenceNumber end = buffer.EndSequence;
         PacketBuffer? previous = _queue.FindAtOrBefore(start);
@@ -92,12 +96,13 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (end.AtOrBefore(previous.EndSequence))
             {
-                NoteDuplicate(start, end);
+                NoteDuplicate(start, end, dsack);
+                memory.UnchargeReceive(buffer.TrueSize);
                 buffer.Free();
                 return false;
             }
 
-            NoteDuplicate(start, previous.EndSequence);
+            NoteDuplicate(start, previous.EndSequence, dsack);
             int overlap = previous.EndSequence.Since(start);
             buffer.TrimFront(Math.Min(overlap, buffer.Length));
             buffer.Sequence = previous.EndSequence;
@@ -109,14 +114,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (next.EndSequence.AtOrBefore(end))
             {
-                NoteDuplicate(next.Sequence, next.EndSequence);
+                NoteDuplicate(next.Sequence, next.EndSequence, dsack);
                 PacketBuffer covered = next;
                 next = next.Next;
                 RemoveAndFree(covered);
                 continue;
             }
 
-            NoteDuplicate(next.Sequence, end);
+            NoteDuplicate(next.Sequence, end, dsack);
             int keep = next.Sequence.Since(buffer.Sequence);
             buffer.TrimTo(Math.Min(keep, buffer.Length));
             buffer.TcpFlags &= ~TcpFlags.Fin;
@@ -126,21 +131,19 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
         if (buffer.Length == 0 && (buffer.TcpFlags & TcpFlags.Fin) == 0)
         {
+            memory.UnchargeReceive(buffer.TrueSize);
             buffer.Free();
             return false;
         }
 
-        // What was covered and freed above may have taken the pages back that the caller had bought: buy them again, less is in use now than before.
-        memory.ForceSchedule(buffer.TrueSize);
         SequenceNumber from = buffer.Sequence;
         SequenceNumber to = buffer.EndSequence;
-        if (previous is not null && TryMerge(memory, previous, buffer))
+        if (previous is not null && TryMerge(memory, previous, buffer, charged: true))
         {
             merged = true;
         }
         else
         {
-            memory.ChargeReceive(buffer.TrueSize);
             _queue.InsertAfter(previous, buffer);
         }
 
@@ -153,10 +156,10 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
     }
 
     /// <summary>
-    /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged.
-    /// False when it cannot be done.
+    /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged,
+    /// all of it or what <paramref name="charged"/> leaves. False when it cannot be done.
     /// </summary>
-    public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer)
+    public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer, bool charged)
     {
         if (tail.EndSequence != buffer.Sequence || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0
             || tail.FragmentCount + buffer.FragmentCount > PacketBuffer.MaximumFragments)
@@ -165,12 +168,22 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         }
 
         int before = tail.TrueSize;
-        int payload = buffer.TrueSize - buffer.HeadTrueSize;
+        int whole = buffer.TrueSize;
+        int payload = whole - buffer.HeadTrueSize;
         tail.TakePayload(buffer);
         tail.TrueSize += payload;
         tail.EndSequence = buffer.EndSequence;
         tail.TcpFlags |= buffer.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
-        memory.ChargeReceive(tail.TrueSize - before);
+        int growth = tail.TrueSize - before - (charged ? whole : 0);
+        if (growth >= 0)
+        {
+            memory.ChargeReceive(growth);
+        }
+        else
+        {
+            memory.UnchargeReceive(-growth);
+        }
+
         buffer.Free();
         return true;
     }
@@ -252,6 +265,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         _queue.Remove(buffer);
         memory.UnchargeReceive(buffer.TrueSize);
         buffer.Free();
+    }
+
+    private void NoteDuplicate(SequenceNumber start, SequenceNumber end, bool wanted)
+    {
+        if (wanted)
+        {
+            NoteDuplicate(start, end);
+        }
     }
 
     /// <summary>RFC 2018 4: the block that contains the segment just received comes first.</summary>

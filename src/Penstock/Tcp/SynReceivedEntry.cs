@@ -36,7 +36,10 @@ internal sealed class SynReceivedEntry : FlowEntry
     public void ChooseWindow(TcpSettings settings, int receiveBuffer)
     {
         int buffer = receiveBuffer > 0 ? receiveBuffer : settings.ReceiveBufferDefault;
-        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, OwnMss, WindowScalingOk, int.MaxValue);
+
+        // Whole segments as they will come: with timestamps they carry twelve bytes less (Linux: 65160 rather than 64240 on Ethernet).
+        int mss = OwnMss - (TimestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0);
+        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, mss, WindowScalingOk, int.MaxValue);
     }
 
     public TimerEntry Timer(TcpLayer tcp) => _timer ??= new SynAckTimer(this, tcp);

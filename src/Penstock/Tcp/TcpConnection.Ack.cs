@@ -51,7 +51,7 @@ internal sealed partial class TcpConnection
             // RFC 9293 3.10.7.4: acknowledges what was never sent. Answered within the limit of RFC 5961.
             if (State == TcpConnectionState.SynReceived)
             {
-                SendResetSegment(ack);
+                _tcp.ReplyToUnknown(packet, Worker);
             }
             else
             {
@@ -279,28 +279,40 @@ internal sealed partial class TcpConnection
 
     private void TrimToUnacknowledged(PacketBuffer buffer)
     {
-        int bytes = _sndUna.Since(buffer.Sequence);
-        int mss = buffer.GsoSize;
+        int bytes = Math.Min(_sndUna.Since(buffer.Sequence), buffer.Length);
+        int mss = buffer.GsoSize > 0 ? buffer.GsoSize : buffer.Length;
         buffer.TrimFront(bytes);
         buffer.Sequence = _sndUna;
         buffer.TrueSize -= bytes;
-        Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
-        if (mss > 0)
+        if ((Omitted & Omission.TrimUncharges) == 0)
         {
-            SetSegments(buffer, mss);
+            Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
         }
+
+        SetSegments(buffer, mss);
     }
 
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
     private void FreeQueued(PacketBuffer buffer)
     {
         int charged = (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
+        if ((Omitted & Omission.RealHeadSize) != 0)
+        {
+            charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
+        }
+
         Memory.UnchargeSend(buffer.TrueSize, charged);
         buffer.Free();
     }
 
     private void MeasureRtt(ref AckOutcome outcome)
     {
+        if (outcome.RetransmittedAcked)
+        {
+            // Karn (RFC 6298 3): what was acknowledged together with a retransmission had to wait for it, so its age is no round-trip time either.
+            outcome.OldestRttNanos = outcome.NewestRttNanos = -1;
+        }
+
         long sample = outcome.OldestRttNanos;
         if (sample < 0)
         {
@@ -312,7 +324,7 @@ internal sealed partial class TcpConnection
         {
             // RFC 7323 4.1: the echo tells which transmission was acknowledged, at the price of its millisecond.
             uint elapsed = TimestampTicks(outcome.NowNanos) - _rcvTsEcr;
-            if (elapsed < int.MaxValue / 1_000_000)
+            if (elapsed < int.MaxValue / 1000)
             {
                 sample = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
                 newest = sample;
@@ -446,12 +458,9 @@ internal sealed partial class TcpConnection
     /// </summary>
     private void CheckSendSpace()
     {
-        if (!_sendWaits || Memory.SendBuffer - Memory.WriteQueueBytes < Memory.WriteQueueBytes >> 1)
+        if (!_sendWaits)
         {
-            if (!_sendWaits || PacketsInFlight >= Cwnd.Window)
-            {
-                return;
-            }
+            return;
         }
 
         if (PacketsInFlight < Cwnd.Window)
@@ -459,7 +468,8 @@ internal sealed partial class TcpConnection
             ExpandSendBuffer();
         }
 
-        if (Memory.SendBuffer - Memory.WriteQueueBytes >= Memory.WriteQueueBytes >> 1
+        int wanted = (Omitted & Omission.WakeThreshold) != 0 ? 1 : Memory.WriteQueueBytes >> 1;
+        if (Memory.SendBuffer - Memory.WriteQueueBytes >= wanted
             && (uint)_writeSeq.Since(_sndNxt) < _tcp.Settings.NotSentLowWater)
         {
             _sendWaits = false;

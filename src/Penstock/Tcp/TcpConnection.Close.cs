@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -226,9 +227,11 @@ internal sealed partial class TcpConnection
         }
 
         _alive = false;
+        TcpConnectionState last = State;
         SetState(TcpConnectionState.Closed);
         if (error != SocketError.Success)
         {
+            PenstockEventSource.Log.OnClosedWithError(_stack, Key, last, error);
             Error = error;
             FinalError = error;
         }

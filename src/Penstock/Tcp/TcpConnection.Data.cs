@@ -167,7 +167,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (!charged && _receiveQueue.Last is { } tail && OutOfOrderQueue.TryMerge(Memory, tail, packet))
+        if (!charged && _receiveQueue.Last is { } tail && OutOfOrderQueue.TryMerge(Memory, tail, packet, charged: false))
         {
             _stack.Counters.Add(StackCounter.TcpRcvCoalesce);
             return;
@@ -217,7 +217,7 @@ internal sealed partial class TcpConnection
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;
-        if (OutOfOrder.Insert(packet, sack, out bool merged, out bool duplicate))
+        if (OutOfOrder.Insert(packet, sack, sack && _tcp.Settings.Dsack, out bool merged, out bool duplicate))
         {
             GrowWindow(length, trueSize);
         }
@@ -227,7 +227,7 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpOfoMerge);
         }
 
-        if (duplicate && sack)
+        if (duplicate && sack && _tcp.Settings.Dsack)
         {
             _stack.Counters.Add(StackCounter.TcpDsackOfoSent);
         }
@@ -250,12 +250,16 @@ internal sealed partial class TcpConnection
 
         _stack.Counters.Add(StackCounter.PruneCalled);
         CollapseReceiveQueue();
-        while (Memory.ReceiveAlloc > Memory.ReceiveBuffer && packet.Sequence == _rcvNxt && _outOfOrder is not null && _outOfOrder.PruneLast())
+
+        // Also when the buffer has room but the stack's memory has not (R2.5): what lies beyond a gap can be sent again.
+        bool fits;
+        while (!(fits = Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+            && packet.Sequence == _rcvNxt && _outOfOrder is not null && _outOfOrder.PruneLast())
         {
             _stack.Counters.Add(StackCounter.TcpOfoPruned);
         }
 
-        if (Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+        if (fits)
         {
             return true;
         }

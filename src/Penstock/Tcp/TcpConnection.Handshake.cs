@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -80,16 +81,23 @@ internal sealed partial class TcpConnection
         _sndSml = _sndUp = _sndNxt;
         _highestSacked = _iss;
         _rcvNxt = _rcvWup = _copiedSeq = request.RcvNxt;
-        _peerMss = request.PeerMss;
+        _peerMss = _userMss > 0 ? Math.Min(request.PeerMss, _userMss) : request.PeerMss;
         _windowScalingOk = request.WindowScalingOk;
         _sndWscale = request.PeerWindowScale;
         _rcvWscale = request.OwnWindowScale;
+        _windowClamp = _windowScalingOk ? int.MaxValue : 65535;
         _timestampsOk = request.TimestampsOk;
         _sackOk = request.SackOk;
         _tsRecent = request.TsRecent;
         _tsRecentNanos = Now;
         _advertisedMss = request.OwnMss;
         _rcvWnd = request.Window;
+        if (!_windowScalingOk)
+        {
+            // More than the field can say is nothing to grow towards.
+            _windowClamp = Math.Min(_windowClamp, 65535);
+        }
+
         _rcvSsthresh = (int)_rcvWnd;
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         _tos = request.Tos;
@@ -122,8 +130,10 @@ internal sealed partial class TcpConnection
     private void EnterEstablished(PacketBuffer packet)
     {
         SetState(TcpConnectionState.Established);
+        PenstockEventSource.Log.OnEstablished(_stack, Key, passive: Listener is not null);
         long now = Now;
         _establishedNanos = now;
+        MeasureHandshake(now);
         _lastReceivedNanos = now;
         _sndWl1 = packet.Sequence;
         _cwndUsageSequence = _sndNxt;
@@ -133,6 +143,30 @@ internal sealed partial class TcpConnection
         ArmKeepAlive();
         Notify(SocketEvents.Connected | SocketEvents.Writable);
         Listener?.OnChildEstablished(this);
+    }
+
+    /// <summary>A handshake that needed retransmissions gave no sample: the timestamp may, else data begins with three seconds (RFC 6298 5.7).</summary>
+    private void MeasureHandshake(long now)
+    {
+        if (Rtt.HasSample)
+        {
+            return;
+        }
+
+        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0)
+        {
+            uint elapsed = TimestampTicks(now) - _rcvTsEcr;
+            if (elapsed < int.MaxValue / 1000)
+            {
+                long rtt = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
+                _minimumRtt.Update(now, rtt);
+                Rtt.Sample(rtt, _sndUna, _sndNxt);
+                _rtoNanos = Rtt.RtoNanos;
+                return;
+            }
+        }
+
+        _rtoNanos = Math.Min(RtoAfterLostSynNanos, MaximumRtoNanos);
     }
 
     private void BuildSynOptions(ref TcpOptions options, bool isSynAck, long now)

@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using Penstock.Buffers;
+using Penstock.Ownership;
 using Penstock.Time;
 
 namespace Penstock.Tcp;
@@ -17,6 +19,7 @@ internal sealed partial class TcpConnection
         State = State,
         Local = LocalEndPoint,
         Remote = RemoteEndPoint,
+        SoftError = _softError,
         CongestionState = (_recovery?.State ?? LossRecovery.CongestionState.Open).ToString(),
         CongestionControl = Congestion.Name,
         CongestionWindow = Cwnd.Window,
@@ -73,6 +76,48 @@ internal sealed partial class TcpConnection
 
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
+
+    /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
+    public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
+
+    /// <summary>The ceiling of the window as it grows (Linux: rcv_ssthresh), bytes.</summary>
+    public int ReceiveThreshold => _rcvSsthresh;
+
+    /// <summary>What is ready now, as poll(2) tells it: level, not edge. Never waits for the owner.</summary>
+    public SocketEvents PollEvents
+    {
+        get
+        {
+            SocketEvents events = SocketEvents.None;
+            if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+            {
+                return Error == SocketError.Success ? events : SocketEvents.Error;
+            }
+
+            if (ReadableBytes > 0 || ReceiveEnded)
+            {
+                events |= SocketEvents.Readable;
+            }
+
+            if (SendShutdown || (Memory.SendBuffer - Memory.WriteQueueBytes >= Memory.WriteQueueBytes >> 1
+                && (uint)Math.Max(0, _writeSeq.Since(_sndNxt)) < _tcp.Settings.NotSentLowWater))
+            {
+                events |= SocketEvents.Writable;
+            }
+
+            if (State == TcpConnectionState.Closed || (SendShutdown && ReceiveEnded))
+            {
+                events |= SocketEvents.HangUp;
+            }
+
+            if (_urgentState == UrgentValid)
+            {
+                events |= SocketEvents.Urgent;
+            }
+
+            return Error == SocketError.Success ? events : events | SocketEvents.Error;
+        }
+    }
 
     /// <summary>
     /// Checks everything that must hold between two steps: the memory ledger (R2.3), the counts of what is in flight, the order of the queues. Null when all is well. The caller owns the
@@ -173,5 +218,36 @@ internal sealed partial class TcpConnection
         return at == _writeSeq ? null : $"the write queue ends at {at}, the stream at {_writeSeq}";
     }
 
+    /// <summary>The buffers of both send queues, oldest first: what was sent and not acknowledged, then what was not sent. For tests and snapshots; the caller owns the connection, or nothing runs.</summary>
+    internal List<QueuedBuffer> QueuedBuffers()
+    {
+        var all = new List<QueuedBuffer>();
+        for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            all.Add(new QueuedBuffer(buffer, true));
+        }
+
+        for (PacketBuffer? buffer = _writeQueue.First; buffer is not null; buffer = buffer.Next)
+        {
+            all.Add(new QueuedBuffer(buffer, false));
+        }
+
+        return all;
+    }
+
     private static TimeSpan Span(long nanos) => TimeSpan.FromTicks(Math.Max(0, nanos) / 100);
+}
+
+/// <summary>What a queued buffer was when a snapshot was taken.</summary>
+internal readonly struct QueuedBuffer(PacketBuffer buffer, bool sent)
+{
+    public readonly uint Sequence = buffer.Sequence.Value;
+    public readonly int Length = buffer.Length;
+    public readonly int TrueSize = buffer.TrueSize;
+    public readonly int HeadTrueSize = buffer.HeadTrueSize;
+    public readonly int Fragments = buffer.FragmentCount;
+    public readonly int Segments = buffer.SegmentCount;
+    public readonly SegmentFlags Flags = buffer.Segment;
+    public readonly Wire.TcpFlags TcpFlags = buffer.TcpFlags;
+    public readonly bool IsSent = sent;
 }

@@ -83,11 +83,9 @@ internal sealed partial class TcpConnection
             case TcpConnectionState.CloseWait:
             case TcpConnectionState.Closing:
             case TcpConnectionState.LastAck:
-                // The peer has sent FIN: what comes behind it is noise, what came before it is old. A FIN that comes again
-                // has missed its acknowledgment and is answered like any other duplicate.
-                if (packet.Sequence.Before(_rcvNxt) && packet.EndSequence != packet.Sequence)
+                // The peer has sent FIN: what comes behind it is noise; what is old, the FIN again too, shows that our ACK was lost.
+                if (packet.Sequence.Before(_rcvNxt) && packet.EndSequence.AtOrBefore(_rcvNxt))
                 {
-                    packet.EndSequence = SequenceNumber.Min(packet.EndSequence, _rcvNxt);
                     QueueData(packet);
                 }
                 else
@@ -103,9 +101,8 @@ internal sealed partial class TcpConnection
                 {
                     // RFC 9293 3.6.1: both ways are shut and nobody will read this any more; the peer has to know. A FIN behind data that came before is no reason.
                     _stack.Counters.Add(StackCounter.TcpAbortOnData);
-                    SequenceNumber next = _sndNxt;
+                    _tcp.ReplyToUnknown(packet, Worker);
                     packet.Free();
-                    SendResetSegment(next);
                     Finish(SocketError.ConnectionReset);
                     return;
                 }
@@ -202,7 +199,7 @@ internal sealed partial class TcpConnection
                         return false;
                     }
 
-                    if (MaySendInvalidAck(now))
+                    if (packet.Length > 0 || MaySendInvalidAck(now))
                     {
                         SendDuplicateAck(packet);
                     }
@@ -226,8 +223,9 @@ internal sealed partial class TcpConnection
                     _stack.Counters.Add(StackCounter.TcpSynChallenge);
                     SendChallengeAck(now);
                 }
-                else if (MaySendInvalidAck(now))
+                else if (packet.Length > 0 || MaySendInvalidAck(now))
                 {
+                    // Only what carries no data can be part of a loop of ACKs, so only that is limited.
                     SendDuplicateAck(packet);
                 }
             }
@@ -259,9 +257,9 @@ internal sealed partial class TcpConnection
             if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
                 && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
             {
-                // The SYN-ACK of a simultaneous open; what is behind its SYN is processed as in a segment of its own.
-                packet.Sequence += 1;
+                // The SYN-ACK of a simultaneous open; its SYN has been taken in before.
                 packet.TcpFlags &= ~TcpFlags.Syn;
+                packet.Sequence += 1;
                 return true;
             }
 
@@ -293,6 +291,9 @@ internal sealed partial class TcpConnection
         return packet.Sequence == _outOfOrder.HighestSacked(_rcvNxt);
     }
 
+    /// <summary>RFC 7323 5.5: after so long the peer's millisecond clock may have wrapped, and what is remembered of it is worth nothing.</summary>
+    private const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
+
     /// <summary>RFC 7323 5.3: the timestamp runs backwards, and it is neither a harmless reordered ACK nor so long ago that the clock may have wrapped.</summary>
     private bool IsPawsReject(PacketBuffer packet, long now)
     {
@@ -301,7 +302,6 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
         if (now - _tsRecentNanos >= PawsLifetime || _tsRecent == 0)
         {
             return false;
@@ -315,7 +315,7 @@ internal sealed partial class TcpConnection
     /// <summary>RFC 7323 4.3: TS.Recent moves only with a segment that covers the last byte we acknowledged.</summary>
     private void UpdateTsRecent(PacketBuffer packet, long now)
     {
-        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && (int)(_rcvTsVal - _tsRecent) >= 0)
+        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && ((int)(_rcvTsVal - _tsRecent) >= 0 || now - _tsRecentNanos >= PawsLifetime))
         {
             _tsRecent = _rcvTsVal;
             _tsRecentNanos = now;
@@ -396,23 +396,20 @@ internal sealed partial class TcpConnection
         const TcpFlags Same = TcpFlags.Ece | TcpFlags.Cwr | TcpFlags.Ae;
         const TcpFlags Never = TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Urg;
         if (!_tcp.Settings.BacklogCoalesce
-            || tail.EndSequence != packet.Sequence
-            || ((tail.TcpFlags ^ packet.TcpFlags) & Same) != 0
-            || ((tail.TcpFlags | packet.TcpFlags) & Never) != 0
-            || (tail.TcpFlags & packet.TcpFlags & TcpFlags.Ack) == 0
+            || (tail.EndSequence != packet.Sequence && Keeps(Omission.CoalesceSequence))
+            || (((tail.TcpFlags ^ packet.TcpFlags) & Same) != 0 && Keeps(Omission.CoalesceCongestionBits))
+            || (((tail.TcpFlags | packet.TcpFlags) & Never) != 0 && Keeps(Omission.CoalesceControlBits))
+            || ((tail.TcpFlags & packet.TcpFlags & TcpFlags.Ack) == 0 && Keeps(Omission.CoalesceBothAck))
             || (tail.TcpFlags & TcpFlags.Fin) != 0
-            || tail.Tos != packet.Tos
-            || tail.Options.HasTimestamps != packet.Options.HasTimestamps
-            || tail.Options.TsVal != packet.Options.TsVal
-            || tail.Options.TsEcr != packet.Options.TsEcr
-            || !tail.Options.SackBlocks.SequenceEqual(packet.Options.SackBlocks)
-            || tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments)
+            || (tail.Tos != packet.Tos && Keeps(Omission.CoalesceTypeOfService))
+            || (!HaveSameOptions(tail, packet) && Keeps(Omission.CoalesceOptions))
+            || (tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments && Keeps(Omission.CoalesceFragments)))
         {
             return false;
         }
 
         int payload = packet.TrueSize - packet.HeadTrueSize;
-        int segments = Math.Max(1, tail.SegmentCount) + Math.Max(1, packet.SegmentCount);
+        int segments = Math.Max(1, tail.SegmentCount) + (Keeps(Omission.CoalesceSegments) ? Math.Max(1, packet.SegmentCount) : 0);
         if (packet.Length > 0)
         {
             int tailSize = tail.GsoSize > 0 ? tail.GsoSize : tail.Length;
@@ -424,7 +421,7 @@ internal sealed partial class TcpConnection
         tail.EndSequence = packet.EndSequence;
         tail.TcpFlags |= packet.TcpFlags & (TcpFlags.Fin | TcpFlags.Psh);
         tail.SegmentCount = segments;
-        if (packet.Acknowledgment.AtOrAfter(tail.Acknowledgment))
+        if (packet.Acknowledgment.AtOrAfter(tail.Acknowledgment) && Keeps(Omission.CoalesceNewest))
         {
             tail.Acknowledgment = packet.Acknowledgment;
             tail.Window = packet.Window;
@@ -433,4 +430,12 @@ internal sealed partial class TcpConnection
         tail.ArrivalNanos = packet.ArrivalNanos;
         return true;
     }
+
+    private bool Keeps(Omission rule) => (Omitted & rule) == 0;
+
+    private static bool HaveSameOptions(PacketBuffer tail, PacketBuffer packet) =>
+        tail.Options.HasTimestamps == packet.Options.HasTimestamps
+        && tail.Options.TsVal == packet.Options.TsVal
+        && tail.Options.TsEcr == packet.Options.TsEcr
+        && tail.Options.SackBlocks.SequenceEqual(packet.Options.SackBlocks);
 }

@@ -150,6 +150,11 @@ internal sealed partial class TcpConnection
     /// <summary>Payload that a queued buffer is filled to: a whole number of segments up to 64 KiB, but no more than half of the peer's largest window.</summary>
     private int SizeGoal(int mss)
     {
+        if ((Omitted & Omission.SizeGoal) != 0)
+        {
+            return MaximumSuperSegment - (MaximumSuperSegment % mss);
+        }
+
         int knob = _tcp.Settings.SizeGoal;
         if (knob == 1)
         {
@@ -223,8 +228,8 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        // An ACK that comes later than half a round trip from now is not worth the idle link.
-        if (Now - head.SentNanos >= Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
+        // The head's ACK comes a round trip after it was sent: what is later than half a round trip from now is not worth the idle link.
+        if (Now - head.SentNanos < Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
         {
             return false;
         }
@@ -446,7 +451,7 @@ internal sealed partial class TcpConnection
         // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
         TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
         packet.Checksum = ChecksumState.Partial;
-        if (packet.Length > 0)
+        if (packet.Length > 0 && (Omitted & Omission.DeviceCounted) == 0)
         {
             packet.Device = _device;
             packet.DeviceCharge = packet.TrueSize + packet.Length;

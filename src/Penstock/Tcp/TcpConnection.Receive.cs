@@ -157,6 +157,7 @@ internal sealed partial class TcpConnection
 
     private int LimitToMark(int count)
     {
+        // In line too: a read that went across the mark would leave nobody able to see where it was (RFC 9293 MUST-33).
         if (_urgentState == UrgentNone)
         {
             return count;

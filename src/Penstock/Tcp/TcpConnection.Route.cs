@@ -50,6 +50,11 @@ internal sealed partial class TcpConnection
     /// </summary>
     internal void OnPathMtuReport(SequenceNumber quoted, int mtu, Time.Worker worker)
     {
+        if (IsOwned && (Omitted & Omission.PathMtuKept) != 0)
+        {
+            return;
+        }
+
         Volatile.Write(ref _reportedMtuSequence, quoted.Value);
         Volatile.Write(ref _reportedMtu, mtu);
         RunOrDefer(Ownership.DeferredWork.PathMtu, worker);

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Time;
@@ -31,6 +32,19 @@ internal sealed partial class TcpConnection
 
     public ref TurnQueue SendTurn => ref _sendTurn;
 
+    /// <summary>Waits for the turn to send, until it is given or the call is canceled; kept for reuse by the handle.</summary>
+    internal sealed class SendTurnWaiter(TcpConnection connection) : AsyncLockWaiter(connection.Worker.Driver)
+    {
+        /// <summary>Has left the queue, unless the turn was given already.</summary>
+        public void Cancel()
+        {
+            if (connection._sendTurn.TryLeave(this))
+            {
+                Leave();
+            }
+        }
+    }
+
     /// <summary>Why the last run failed.</summary>
     public SocketError SendError { get; private set; }
 
@@ -52,18 +66,30 @@ internal sealed partial class TcpConnection
         {
             // Restart: everything a flush may have changed is read again (R1.10).
             int mss = CurrentMss();
-            int goal = (flags & TcpSendFlags.OutOfBand) != 0 ? mss : SizeGoal(mss);
+            int goal = (flags & TcpSendFlags.OutOfBand) != 0 && (Omitted & Omission.SizeGoal) == 0 ? mss : SizeGoal(mss);
             if (Error != SocketError.Success || SendShutdown || State == TcpConnectionState.Closed)
             {
+                if ((Omitted & Omission.PartialCount) != 0)
+                {
+                    copied = 0;
+                }
+
                 return FailSend(flags, mss, queuedHere);
             }
 
-            switch (FillBuffers(ref source, flags, mss, goal, ref sinceFlush, ref copied, ref queuedHere))
+            FillOutcome outcome = FillBuffers(ref source, flags, mss, goal, ref sinceFlush, ref copied, ref queuedHere);
+            switch (outcome)
             {
                 case FillOutcome.Flushed:
                     continue;
                 case FillOutcome.Full:
+                case FillOutcome.NoMemory:
                     _sendWaits = true;
+                    if ((Omitted & Omission.PushBeforeWait) != 0)
+                    {
+                        return SendStatus.WouldBlock;
+                    }
+
                     if (queuedHere > 0)
                     {
                         PushAfterSend(flags & ~TcpSendFlags.More, mss, NagleMode.Push);
@@ -73,9 +99,9 @@ internal sealed partial class TcpConnection
                         PushPending(mss, NagleMode.Push);
                     }
 
-                    // R1.15a: an ACK that came in with the push may have made room already. Where memory is short, not the
-                    // buffer full, room proves nothing: the sender would spin until somebody else gives memory back.
-                    if (_memoryAtNanos == Never)
+                    // R1.15a: the buffer may have grown, or the push may have made room. Not when memory was short: there is room then, and
+                    // the sender would spin instead of sleeping (R1.15).
+                    if (outcome == FillOutcome.Full || (Omitted & Omission.MemoryWaitSleeps) != 0)
                     {
                         CheckSendSpace();
                     }
@@ -96,7 +122,12 @@ internal sealed partial class TcpConnection
     {
         Done,
         Flushed,
+
+        /// <summary>The send buffer's limit is reached.</summary>
         Full,
+
+        /// <summary>The stack's memory is short; a timer is armed.</summary>
+        NoMemory,
     }
 
     private FillOutcome FillBuffers<TSource>(
@@ -111,30 +142,44 @@ internal sealed partial class TcpConnection
                 || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments)
             {
                 // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
-                if (Memory.WriteQueueBytes >= Memory.SendBuffer)
+                if (Memory.WriteQueueBytes >= Memory.SendBuffer && (Omitted & Omission.LimitBeforeFlush) == 0)
                 {
                     return FillOutcome.Full;
                 }
 
-                if (settings.BacklogFlushBuffers > 0 && sinceFlush >= settings.BacklogFlushBuffers)
+                if (settings.BacklogFlushBuffers > 0 && (sinceFlush >= settings.BacklogFlushBuffers || (Omitted & Omission.ProgressBetweenFlushes) != 0))
                 {
                     sinceFlush = 0;
                     if (FlushBacklog(settings.BacklogReleaseCallback))
                     {
                         _flushes++;
                         _stack.Counters.Add(StackCounter.TcpBacklogFlushes);
-                        return FillOutcome.Flushed;
+                        if ((Omitted & (Omission.RestartAfterFlush | Omission.NoPointerAcrossFlush)) == 0)
+                        {
+                            return FillOutcome.Flushed;
+                        }
                     }
 
                     _emptyChecks++;
                     _stack.Counters.Add(StackCounter.TcpBacklogEmptyChecks);
                 }
 
+                if ((Omitted & Omission.LimitBeforeFlush) != 0 && Memory.WriteQueueBytes >= Memory.SendBuffer)
+                {
+                    return FillOutcome.Full;
+                }
+
+                PacketBuffer? stale = tail;
                 tail = AllocateSendBuffer();
                 if (tail is null)
                 {
                     WaitForMemory();
-                    return FillOutcome.Full;
+                    return FillOutcome.NoMemory;
+                }
+
+                if (stale is not null && (Omitted & Omission.NoPointerAcrossFlush) != 0 && stale.FragmentCount < PacketBuffer.MaximumFragments)
+                {
+                    tail = stale;
                 }
 
                 sinceFlush++;
@@ -143,7 +188,10 @@ internal sealed partial class TcpConnection
             int chunk;
             try
             {
-                chunk = CopyChunk(ref source, tail, goal);
+                // A constant for each kind of source once compiled.
+                chunk = typeof(TSource) == typeof(SlabSource)
+                    ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail, goal)
+                    : CopyChunk(ref source, tail, goal);
             }
             catch
             {
@@ -161,7 +209,7 @@ internal sealed partial class TcpConnection
             {
                 RemoveEmptyTail();
                 WaitForMemory();
-                return FillOutcome.Full;
+                return FillOutcome.NoMemory;
             }
 
             copied += chunk;
@@ -176,7 +224,7 @@ internal sealed partial class TcpConnection
                 return FillOutcome.Done;
             }
 
-            if (tail.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0)
+            if (tail.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0 || (Omitted & Omission.PushWhileFilling) != 0)
             {
                 continue;
             }
@@ -211,7 +259,7 @@ internal sealed partial class TcpConnection
     /// <summary>A new tail buffer, its head bought and charged; by force when nothing is queued at all, so that a socket always makes progress (R2.6).</summary>
     private PacketBuffer? AllocateSendBuffer()
     {
-        bool first = _writeQueue.First is null && _retransmitQueue.First is null;
+        bool first = _writeQueue.First is null && _retransmitQueue.First is null && (Omitted & Omission.FirstBufferForced) == 0;
         PacketBuffer? buffer = Pool.RentBuffer(first);
         if (buffer is null)
         {
@@ -227,6 +275,11 @@ internal sealed partial class TcpConnection
         {
             buffer.Free();
             return null;
+        }
+
+        if (_packetsOut == 0)
+        {
+            RestartAfterIdle(Now);
         }
 
         buffer.Sequence = buffer.EndSequence = _writeSeq;
@@ -265,18 +318,7 @@ internal sealed partial class TcpConnection
             source.Fill(new Span<byte>(address, granted));
             _stack.CopySeam?.OnCopied(granted);
             slab.Used += granted;
-            int before = tail.TrueSize;
-            if (!tail.TryExtend(slab, address, granted))
-            {
-                slab.AddReference();
-                tail.Append(slab, address, granted);
-            }
-
-            tail.TrueSize += granted;
-            Memory.ForceSchedule(tail.TrueSize - before);
-            Memory.ChargeSend(tail.TrueSize - before);
-            tail.EndSequence += granted;
-            _writeSeq += granted;
+            AppendCharged(tail, slab, address, granted);
             return granted;
         }
         finally
@@ -285,12 +327,47 @@ internal sealed partial class TcpConnection
         }
     }
 
+    /// <summary>Appends a run that is in a slab already; it costs exactly its bytes, as a copy would. Returns 0 when there is no memory.</summary>
+    private unsafe int AttachChunk(ISlabRuns runs, PacketBuffer tail, int goal)
+    {
+        int length = runs.Peek(out Slab slab, out byte* address);
+        int granted = GrantCopy(Math.Min(length, goal - tail.Length));
+        if (granted > 0)
+        {
+            AppendCharged(tail, slab, address, granted);
+            runs.Take(granted);
+        }
+
+        return granted;
+    }
+
+    private unsafe void AppendCharged(PacketBuffer tail, Slab slab, byte* address, int count)
+    {
+        int before = tail.TrueSize;
+        if (!tail.TryExtend(slab, address, count))
+        {
+            slab.AddReference();
+            tail.Append(slab, address, count);
+        }
+
+        tail.TrueSize += (Omitted & Omission.CopyChargedByByte) != 0 ? (count + 4095) & ~4095 : count;
+        Memory.ForceSchedule(tail.TrueSize - before);
+        Memory.ChargeSend(tail.TrueSize - before);
+        tail.EndSequence += count;
+        _writeSeq += count;
+    }
+
     /// <summary>R2.6: all of it, or what is left of the guaranteed minimum, or nothing.</summary>
     private int GrantCopy(int wanted)
     {
         if (Memory.ScheduleSend(wanted))
         {
             return wanted;
+        }
+
+        if ((Omitted & Omission.PartialGrant) != 0)
+        {
+            return 0;
         }
 
         int guaranteed = Math.Min(wanted, _tcp.Settings.SendBufferMin - Memory.WriteQueueBytes);
@@ -304,7 +381,8 @@ internal sealed partial class TcpConnection
 
     private void RemoveEmptyTail()
     {
-        if (_writeQueue.Last is { Length: 0 } empty && (empty.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0)
+        if (_writeQueue.Last is { Length: 0 } empty && (empty.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0
+            && (Omitted & Omission.EmptyTailRemoved) == 0)
         {
             _writeQueue.Remove(empty);
             FreeQueued(empty);

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -24,6 +25,7 @@ internal enum RetransmitTimerMode : byte
 internal sealed partial class TcpConnection
 {
     private const long InitialRtoNanos = Nanos.PerSecond;
+    private const long RtoAfterLostSynNanos = 3 * Nanos.PerSecond;
     private const long Never = long.MaxValue;
 
     private RetransmitTimerMode _timerMode;
@@ -227,6 +229,7 @@ internal sealed partial class TcpConnection
         }
 
         _stack.Counters.Add(StackCounter.TcpTimeouts);
+        PenstockEventSource.Log.OnTimeout(_stack, Key, _retransmits + 1, BackedOffRto());
         if (IsTimeoutFinal(now))
         {
             GiveUp(SocketError.TimedOut);

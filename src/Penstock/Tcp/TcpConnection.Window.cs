@@ -29,7 +29,7 @@ internal sealed partial class TcpConnection
     private int SpaceFromWindow(int window) => (int)Math.Min(((long)window << 8) / _scalingRatio, int.MaxValue);
 
     /// <summary>Window that the free part of the receive buffer is worth; what waits in the backlog is not free.</summary>
-    private int FreeWindow() => WindowFromSpace((long)Memory.ReceiveBuffer - BacklogBytes - Memory.ReceiveAlloc);
+    private int FreeWindow() => WindowFromSpace(Memory.ReceiveBuffer - BacklogBytes - Memory.ReceiveAlloc);
 
     private int FullWindow() => WindowFromSpace(Memory.ReceiveBuffer);
 
@@ -269,7 +269,8 @@ internal sealed partial class TcpConnection
     /// <summary>Auto-tuning of the send buffer: room for twice the congestion window at the true size of its segments (Linux: tcp_sndbuf_expand).</summary>
     private void ExpandSendBuffer()
     {
-        if (Memory.SendBufferLocked || _tcp.Memory.UnderPressure || _tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages)
+        if (Memory.SendBufferLocked
+            || ((_tcp.Memory.UnderPressure || _tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages) && (Omitted & Omission.PressureStopsGrowth) == 0))
         {
             return;
         }

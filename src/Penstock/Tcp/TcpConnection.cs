@@ -36,6 +36,8 @@ internal sealed partial class TcpConnection : OwnedSocket
             MinimumSendBuffer = settings.SendBufferMin,
             MinimumReceiveBuffer = settings.ReceiveBufferMin,
         };
+        Omitted = Memory.Omitted = stack.Omitted;
+        _sendTurn.IsOpen = (Omitted & Omission.SendTurn) != 0;
         _timer = new ConnectionTimer(this);
         _device = new DeviceBytesAccount(this);
         Rtt = new RttEstimator
@@ -158,7 +160,7 @@ internal sealed partial class TcpConnection : OwnedSocket
         State = next;
     }
 
-    protected override long BacklogLimit =>
+    protected internal override long BacklogLimit =>
         Math.Min((2L * Memory.ReceiveBuffer) + (Memory.SendBuffer / 2) + (64 * 1024), uint.MaxValue);
 
     protected override int BacklogReceiveBytes => Memory.ReceiveAlloc;

@@ -24,7 +24,7 @@ internal sealed partial class TcpLayer
             destination = IpAddress.LoopbackIPv4;
         }
 
-        if (remote.Port is 0 || destination.IsMulticast || destination.IsBroadcast)
+        if (remote.Port is 0 || destination.IsMulticast || destination.IsBroadcast || _stack.Ip.IsDirectedBroadcast(destination))
         {
             throw new SocketException((int)SocketError.AddressNotAvailable);
         }

@@ -1,5 +1,6 @@
 using Penstock.Buffers;
 using Penstock.Ip;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -40,6 +41,12 @@ internal sealed partial class TcpLayer
     private void OnSyn(ListenSocket listener, in FlowKey key, PacketBuffer packet, Worker worker, SequenceNumber? recycledIss)
     {
         Counters counters = _stack.Counters;
+        if (packet.Ingress is StackInterface from && !_stack.Ip.MayBePeer(packet.Source, from.Link))
+        {
+            counters.Add(StackCounter.IpInAddressErrors);
+            return;
+        }
+
         if (listener.IsAcceptQueueFull)
         {
             counters.Add(StackCounter.ListenOverflows);
@@ -68,6 +75,12 @@ internal sealed partial class TcpLayer
         {
             counters.Add(StackCounter.TcpReqQFullDoCookies, full ? 1 : 0);
             counters.Add(StackCounter.SyncookiesSent);
+            if (!listener.SentCookiesRecently(now))
+            {
+                // Once for a flood, not for each of its SYNs.
+                PenstockEventSource.Log.OnSynCookies(listener);
+            }
+
             listener.NoteCookies(now);
             request.Iss = Cookies.Make(key, packet.Sequence, request.PeerMss, now);
             request.IsCookie = true;
@@ -92,8 +105,14 @@ internal sealed partial class TcpLayer
     private SynReceivedEntry NewRequest(ListenSocket listener, in FlowKey key, PacketBuffer packet, RouteEntry route, long now)
     {
         ref TcpOptions options = ref packet.Options;
-        int mtu = _stack.Ip.PathMtus.Find(key.Remote, route.Interface.Mtu, now);
-        int ownMss = mtu - IPv4Header.MinLength - TcpHeader.MinLength;
+
+        // RFC 9293 MUST-67: what can be received here, whatever the path towards the peer lets through (RFC 2923 2.3).
+        int ownMss = route.Interface.Mtu - IPv4Header.MinLength - TcpHeader.MinLength;
+        if (listener.MaximumSegment > 0)
+        {
+            ownMss = Math.Min(ownMss, listener.MaximumSegment);
+        }
+
         bool scaling = options.HasWindowScale && Settings.WindowScaling;
         var request = new SynReceivedEntry
         {
@@ -108,7 +127,7 @@ internal sealed partial class TcpLayer
             TimestampsOk = options.HasTimestamps && Settings.Timestamps,
             TsRecent = options.TsVal,
             SackOk = options.SackPermitted && Settings.Sack,
-            Tos = 0,
+            Tos = listener.TypeOfService,
             TimestampOffset = TimestampOffset(key),
         };
         request.ChooseWindow(Settings, listener.ReceiveBuffer);
@@ -149,6 +168,8 @@ internal sealed partial class TcpLayer
             Acknowledgment = request.RcvNxt,
             Window = (ushort)Math.Min(request.Window, 65535u),
             Options = options,
+            TimeToLive = request.Listener.TimeToLive,
+            Tos = request.Tos,
         });
     }
 
@@ -350,6 +371,8 @@ internal sealed partial class TcpLayer
             Acknowledgment = request.RcvNxt,
             Window = (ushort)(request.Window >> request.OwnWindowScale),
             Options = options,
+            TimeToLive = request.Listener.TimeToLive,
+            Tos = request.Tos,
         });
     }
 
@@ -382,7 +405,7 @@ internal sealed partial class TcpLayer
         _stack.Counters.Add(StackCounter.TcpSynRetrans);
         _stack.Counters.Add(StackCounter.TcpRetransSegs);
         SendSynAck(request, now);
-        long next = Math.Min(Nanos.PerSecond << request.Retransmits, Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
+        long next = Math.Min(Nanos.PerSecond << Math.Min(request.Retransmits, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
         request.Worker!.Arm(request.Timer(this), now + next);
     }
 

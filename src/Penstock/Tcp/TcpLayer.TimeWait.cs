@@ -134,17 +134,18 @@ internal sealed partial class TcpLayer
         }
 
         bool pureAckInWindow = packet.Sequence == entry.RcvNxt && packet.EndSequence == packet.Sequence && !old;
+        if (!old && (flags & TcpFlags.Fin) != 0)
+        {
+            // The peer's FIN again: our ACK was lost, so the wait begins anew (RFC 9293 3.10.7.4, eighth), whether or not this one may be answered.
+            worker.Timers.Cancel(entry.Timer(this));
+            worker.Arm(entry.Timer(this), now + TimeWaitNanos);
+        }
+
         if (!pureAckInWindow && (flags & (TcpFlags.Ack | TcpFlags.Syn)) != 0
             && (entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond))
         {
             entry.LastAnswerNanos = now;
             SendTimeWaitAck(entry, now);
-            if ((flags & TcpFlags.Fin) != 0)
-            {
-                // The peer's FIN again: our ACK was lost, so the wait begins anew (RFC 9293 3.10.7.4, eighth).
-                worker.Timers.Cancel(entry.Timer(this));
-                worker.Arm(entry.Timer(this), now + TimeWaitNanos);
-            }
         }
 
         packet.Free();

@@ -3,6 +3,7 @@ using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Ownership;
+using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -35,9 +36,9 @@ internal sealed partial class TcpLayer : ITransport
         _timestampHash = new SipHash(random.NextUInt64(), random.NextUInt64());
         Cookies = new SynCookies(new SipHash(random.NextUInt64(), random.NextUInt64()));
         long pages = stack.Options.MemoryLimit >> ProtocolMemory.PageShift;
-        Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4);
+        Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4) { PressureEntered = OnMemoryPressure };
         SendSlabs = new SendSlabs(stack.Pool);
-        _challengeLimit = new RateLimit(Nanos.PerSecond / Settings.ChallengeAckLimit, burst: Settings.ChallengeAckLimit);
+        SetChallengeAckLimit(Settings.ChallengeAckLimit);
         _resetLimit = new RateLimit(Nanos.PerSecond / 10_000, burst: 1000);
     }
 
@@ -164,7 +165,9 @@ internal sealed partial class TcpLayer : ITransport
     /// <summary>RFC 9293 3.10.7.1: a segment for nobody is answered with a reset. The packet stays the caller's.</summary>
     public void ReplyToUnknown(PacketBuffer packet, Worker worker)
     {
-        if ((packet.TcpFlags & TcpFlags.Rst) != 0 || !_resetLimit.TryTake(worker.NowNanos))
+        if ((packet.TcpFlags & TcpFlags.Rst) != 0
+            || (packet.Ingress is StackInterface from && !_stack.Ip.MayBePeer(packet.Source, from.Link))
+            || !_resetLimit.TryTake(worker.NowNanos))
         {
             return;
         }
@@ -254,14 +257,18 @@ internal sealed partial class TcpLayer : ITransport
         }
 
         // R1.10a: other errors never enter the backlog.
-        if (!connection.TryOwn())
+        bool mine = connection.TryOwn();
+        if (!mine && (connection.Omitted & Omission.IcmpDropped) == 0)
         {
             _stack.Counters.Add(StackCounter.LockDroppedIcmps);
             return;
         }
 
         connection.OnIcmpError(quoted, ErrorOf(type, code));
-        connection.Release(worker);
+        if (mine)
+        {
+            connection.Release(worker);
+        }
     }
 
     private static SocketError ErrorOf(IcmpType type, byte code) => type switch
@@ -294,6 +301,20 @@ internal sealed partial class TcpLayer : ITransport
         hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ((ulong)key.LocalPort << 16) | key.RemotePort);
 
     public bool TakeChallengeToken(long now) => _challengeLimit.TryTake(now);
+
+    /// <summary>RFC 5961 section 7: so many challenge ACKs a second; 0 sends none.</summary>
+    public void SetChallengeAckLimit(int perSecond)
+    {
+        Settings.ChallengeAckLimit = perSecond;
+        _challengeLimit = perSecond == 0 ? new RateLimit(long.MaxValue / 4, burst: 1) : new RateLimit(Nanos.PerSecond / perSecond, burst: perSecond);
+    }
+
+    private void OnMemoryPressure()
+    {
+        _stack.Counters.Add(StackCounter.TcpMemoryPressures);
+        PenstockEventSource.Log.OnMemoryPressure(
+            _stack, Memory.AllocatedPages << ProtocolMemory.PageShift, Memory.HighPages << ProtocolMemory.PageShift);
+    }
 
     // --- Lives.
 

@@ -6,8 +6,8 @@ internal readonly struct TimestampClock(TimeProvider provider)
     private const long NanosPerSecond = 1_000_000_000;
 
     /// <summary>
-    /// All clocks over the system's time start together: a stack with a device has several drivers, and a deadline or a stamp made with one worker's clock
-    /// is compared with another's.
+    /// All clocks over the system's time start together: a stack with a device has several drivers, and a deadline or a stamp made with
+    /// one worker's clock is compared with another's.
     /// </summary>
     private static readonly long SystemStart = TimeProvider.System.GetTimestamp();
 

@@ -307,6 +307,54 @@ public sealed class PacketLinkTests : IDisposable
     }
 
     [Fact]
+    public async Task A_reader_on_another_thread_misses_nothing_even_when_its_waits_are_canceled()
+    {
+        const int Count = 20_000;
+        var driver = new ThreadDriver("reader test");
+        var client = new RecordingClient(driver);
+        using var link = new PacketLink(new PacketLinkOptions { QueueLimit = 64 });
+        link.Attach(client);
+        CancellationToken cancel = TestContext.Current.CancellationToken;
+        Task writer = Task.Run(
+            () =>
+            {
+                for (uint i = 0; i < Count; i++)
+                {
+                    PacketBuffer packet = TestPackets.Tcp(client.Pool, 10, sequence: i);
+                    SpinWait.SpinUntil(() => link.Transmit(packet));
+                }
+            },
+            cancel);
+        byte[] buffer = new byte[1500];
+        int canceled = 0;
+        for (uint i = 0; i < Count;)
+        {
+            using var soon = new CancellationTokenSource();
+            ValueTask<int> read = link.ReadAsync(buffer, soon.Token);
+            if (i % 3 == 0)
+            {
+                await soon.CancelAsync();
+            }
+
+            try
+            {
+                int length = await read;
+                Assert.Equal(i++, TestPackets.SequenceOf(buffer[..length]));
+            }
+            catch (OperationCanceledException)
+            {
+                canceled++;
+                await Task.Yield();
+            }
+        }
+
+        await writer;
+        TestContext.Current.TestOutputHelper?.WriteLine($"{canceled} waits canceled");
+        driver.Stop(client.WorkerOf(0));
+        client.AssertNothingRented();
+    }
+
+    [Fact]
     public async Task Hostile_bytes_are_counted_and_leave_nothing_behind()
     {
         var stack = new NetworkStack(new NetworkStackOptions { Driver = _time, Seed = 1, CloseTimeout = TimeSpan.Zero });

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 
@@ -7,6 +8,7 @@ namespace Penstock.Tests.Tcp;
 public class BadCableTests(ITestOutputHelper output)
 {
     private const int Bytes = 8 * 1024 * 1024;
+    private const string HashFile = "PENSTOCK_TEST_HASH_FILE";
 
     private static CableOptions Mix(int mix) => mix switch
     {
@@ -34,7 +36,7 @@ public class BadCableTests(ITestOutputHelper output)
             net.Run(async () =>
             {
                 (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-                await Task.WhenAll(
+                await TwoStacks.AllAsync(
                     SendAsync(client, (int)seed), SendAsync(server, (int)seed + 100), ReceiveAsync(client, (int)seed + 100, net), ReceiveAsync(server, (int)seed, net));
                 await client.CloseAsync();
                 await server.CloseAsync();
@@ -46,9 +48,46 @@ public class BadCableTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void The_same_seed_gives_the_same_capture()
+    public void The_same_seed_gives_the_same_capture_twice_in_a_process_and_in_two_processes()
     {
-        Assert.Equal(CaptureHash(), CaptureHash());
+        string mine = CaptureHash();
+        Assert.Equal(mine, CaptureHash());
+        string file = Path.GetTempFileName();
+        try
+        {
+            // This test program again, only for the fact below.
+            string self = Environment.ProcessPath!;
+            var start = new ProcessStartInfo(self) { RedirectStandardOutput = true, RedirectStandardError = true };
+            if (Path.GetFileNameWithoutExtension(self) == "dotnet")
+            {
+                start.ArgumentList.Add(typeof(BadCableTests).Assembly.Location);
+            }
+
+            start.ArgumentList.Add("-method");
+            start.ArgumentList.Add($"{typeof(BadCableTests).FullName}.{nameof(Leaves_the_hash_of_its_capture_for_another_process)}");
+            start.Environment[HashFile] = file;
+            using Process other = Process.Start(start)!;
+            string said = other.StandardOutput.ReadToEnd();
+            other.WaitForExit();
+            Assert.True(other.ExitCode == 0, said);
+            Assert.Equal(mine, File.ReadAllText(file));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Fact]
+    public void Leaves_the_hash_of_its_capture_for_another_process()
+    {
+        string hash = CaptureHash();
+        if (Environment.GetEnvironmentVariable(HashFile) is { Length: > 0 } file)
+        {
+            File.WriteAllText(file, hash);
+        }
+
+        Assert.Equal(64, hash.Length);
     }
 
     internal static string CaptureHash()
@@ -59,7 +98,7 @@ public class BadCableTests(ITestOutputHelper output)
         net.Run(async () =>
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-            await Task.WhenAll(SendAsync(client, 1, 1 << 20), ReceiveAsync(server, 1, net, 1 << 20));
+            await TwoStacks.AllAsync(SendAsync(client, 1, 1 << 20), ReceiveAsync(server, 1, net, 1 << 20));
             await client.CloseAsync();
             await server.CloseAsync();
         });

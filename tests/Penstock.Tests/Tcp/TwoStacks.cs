@@ -38,17 +38,39 @@ public sealed class TwoStacks
     /// <summary>Runs a body and then checks that nothing is left of it.</summary>
     public void Run(Func<Task> body, TimeSpan? limit = null)
     {
-        Time.Run(
-            async () =>
-            {
-                await body();
-                CheckInvariants();
-                await Client.DisposeAsync();
-                await Server.DisposeAsync();
-            },
-            limit ?? TimeSpan.FromHours(4));
+        try
+        {
+            Time.Run(
+                async () =>
+                {
+                    await body();
+                    CheckInvariants();
+                    await Client.DisposeAsync();
+                    await Server.DisposeAsync();
+                },
+                limit ?? TimeSpan.FromHours(4));
+        }
+        catch (TimeoutException late)
+        {
+            // What hangs, and in which state, is what one wants to know first.
+            throw new TimeoutException(
+                late.Message + Environment.NewLine + string.Join(Environment.NewLine, Client.GetConnections().Concat(Server.GetConnections())), late);
+        }
+
         AssertClean(Client);
         AssertClean(Server);
+    }
+
+    /// <summary>Waits for all, but not for the rest once one has failed: the others may wait for it for ever.</summary>
+    public static async Task AllAsync(params Task[] tasks)
+    {
+        var left = new List<Task>(tasks);
+        while (left.Count > 0)
+        {
+            Task done = await Task.WhenAny(left);
+            await done;
+            left.Remove(done);
+        }
     }
 
     public void CheckInvariants()

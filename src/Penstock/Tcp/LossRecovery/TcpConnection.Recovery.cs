@@ -400,10 +400,10 @@ internal sealed partial class TcpConnection
     {
         if (buffer.Sequence.Before(_sndUna))
         {
-            // Also of a single segment: split below at a smaller path MTU, its acknowledged part would stay in the queue as a buffer of its own.
-            int segments = buffer.SegmentCount;
+            // Also of a single segment, and the counts follow when it was several.
+            int before = buffer.SegmentCount;
             TrimToUnacknowledged(buffer);
-            AdjustCounts(buffer.Segment, buffer.SegmentCount - segments);
+            AdjustCounts(buffer.Segment, buffer.SegmentCount - before);
         }
 
         RefreshRoute();
@@ -426,11 +426,11 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        int before = buffer.SegmentCount;
+        int counted = buffer.SegmentCount;
         SetSegments(buffer, mss);
-        if (before != buffer.SegmentCount)
+        if (counted != buffer.SegmentCount)
         {
-            AdjustCounts(buffer.Segment, buffer.SegmentCount - before);
+            AdjustCounts(buffer.Segment, buffer.SegmentCount - counted);
         }
 
         if (!Transmit(buffer))

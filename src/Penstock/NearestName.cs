@@ -1,4 +1,4 @@
-namespace Penstock.Drill;
+namespace Penstock;
 
 /// <summary>Finds the name a person may have meant, for "did you mean" in messages. Never used to guess on its own.</summary>
 internal static class NearestName
@@ -20,6 +20,15 @@ internal static class NearestName
 
         return best;
     }
+
+    /// <summary>The <paramref name="count"/> candidates that look most like the word, the nearest first; only the part behind the last dot is looked at.</summary>
+    public static string[] FindSeveral(string word, IEnumerable<string> candidates, int count)
+    {
+        string last = LastPart(word);
+        return [.. candidates.OrderBy(c => Distance(last, LastPart(c))).ThenBy(c => c, StringComparer.Ordinal).Take(count)];
+    }
+
+    private static string LastPart(string name) => name[(name.LastIndexOf('.') + 1)..];
 
     private static int Distance(string a, string b)
     {

@@ -1,0 +1,74 @@
+using System.Net;
+
+namespace Penstock.Drill;
+
+/// <summary>Reads the arguments of one call; a wrong one ends the run with the place.</summary>
+internal sealed class Arguments(SystemCall call)
+{
+    public int Count => call.Arguments.Count;
+
+    public bool IsEllipsis(int index) => index >= Count || call.Arguments[index] is EllipsisExpression;
+
+    public Expression this[int index] => index < Count
+        ? call.Arguments[index]
+        : throw new DrillStop(DrillOutcome.Failed, call.At, $"{call.Name} lacks argument {index + 1}");
+
+    public long Long(int index) => Long(this[index]);
+
+    public long Long(int index, long otherwise) => IsEllipsis(index) ? otherwise : Long(index);
+
+    public static long Long(Expression expression) => TryLong(expression)
+        ?? throw new DrillStop(DrillOutcome.Skipped, expression.At, $"'{ScriptPrinter.Print(expression)}' is no number that this runner knows");
+
+    public static long? TryLong(Expression expression) => expression switch
+    {
+        NumberExpression number => number.Value,
+        NameExpression name => Symbols.TryGet(name.Name, out long value) ? value : null,
+        OrExpression either => TryLong(either.Left) | TryLong(either.Right),
+        FunctionExpression { Name: "htons" } port => TryLong(port.Arguments[0]),
+        ArrayExpression { Items.Count: 1 } single => TryLong(single.Items[0]),
+        _ => null,
+    };
+
+    /// <summary>A socket address; null for <c>...</c>. Another family than IPv4 skips the script.</summary>
+    public IPEndPoint? Address(int index)
+    {
+        if (IsEllipsis(index))
+        {
+            return null;
+        }
+
+        Expression given = this[index];
+        if (given is not StructExpression { Kind: StructKind.SocketAddress } address || Long(address.Get("sa_family")!) != 2)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, given.At, "only IPv4 addresses are run yet");
+        }
+
+        IPAddress ip = address.Get("sin_addr") switch
+        {
+            FunctionExpression { Arguments: [StringExpression text] } => IPAddress.Parse(text.Bytes),
+            { } number => new IPAddress((uint)IPAddress.HostToNetworkOrder((int)Long(number))),
+            _ => IPAddress.Any,
+        };
+        return new IPEndPoint(ip, (ushort)Long(address.Get("sin_port")!));
+    }
+
+    /// <summary>Lengths of the vectors in an array of iovec.</summary>
+    public static int[] Vectors(Expression expression)
+    {
+        if (expression is not ArrayExpression array)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, expression.At, "an array of iovec is expected here, as in [{..., 1000}]");
+        }
+
+        var lengths = new int[array.Items.Count];
+        for (int i = 0; i < lengths.Length; i++)
+        {
+            lengths[i] = array.Items[i] is StructExpression { Fields: [_, var length] }
+                ? (int)Long(length.Value)
+                : throw new DrillStop(DrillOutcome.Skipped, array.Items[i].At, "this is no iovec such as {..., 1000}");
+        }
+
+        return lengths;
+    }
+}

@@ -1,0 +1,68 @@
+using System.Net;
+using System.Net.Sockets;
+using Penstock.Tcp;
+
+namespace Penstock.Drill;
+
+/// <summary>What a file descriptor of the script stands for: a socket before, while and after it is connected or listening.</summary>
+internal sealed class Descriptor
+{
+    private readonly List<Action<TcpConnection>> _prepared = [];
+
+    public bool NonBlocking { get; set; }
+
+    public IPEndPoint? Bound { get; set; }
+
+    public TcpSocket? Socket { get; set; }
+
+    public TcpSocketListener? Listener { get; set; }
+
+    /// <summary>A connect has begun and nobody has been told how it ended.</summary>
+    public bool IsConnecting { get; set; }
+
+    public bool WasConnected { get; set; }
+
+    public LingerOption? Linger { get; set; }
+
+    /// <summary>Options as they were set, for reading them back where the stack has no such option before it connects.</summary>
+    public Dictionary<(long Level, long Name), long> Set { get; } = [];
+
+    public TcpConnection? Connection => Socket?.Connection;
+
+    /// <summary>Changes an option now, or when there is a connection to change it on.</summary>
+    public void Change(Action<TcpConnection> change)
+    {
+        _prepared.Add(change);
+        if (Connection is { } connection)
+        {
+            connection.Own();
+            change(connection);
+            connection.Release();
+        }
+    }
+
+    /// <summary>What was set before there was a connection; a listener's children get it too.</summary>
+    public void ApplyTo(TcpConnection connection)
+    {
+        foreach (Action<TcpConnection> change in _prepared)
+        {
+            change(connection);
+        }
+    }
+
+    /// <summary>Accepted sockets begin with the listener's settings.</summary>
+    public void InheritFrom(Descriptor listener)
+    {
+        _prepared.AddRange(listener._prepared);
+        foreach (((long, long) name, long value) in listener.Set)
+        {
+            Set[name] = value;
+        }
+
+        Linger = listener.Linger;
+        if (Socket is not null)
+        {
+            Socket.LingerState = Linger;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+using System.Net.Sockets;
+using Penstock.Sockets;
+using Penstock.Tcp;
+using Penstock.Time;
+
+namespace Penstock.Drill;
+
+/// <summary>setsockopt, getsockopt, fcntl and ioctl, for the options that the stack has; another one skips the script.</summary>
+internal sealed partial class SystemCalls
+{
+    private const long LevelIp = 0, LevelSocket = 1, LevelTcp = 6;
+
+    private static CallOutcome SetOption(Descriptor descriptor, Arguments arguments)
+    {
+        long level = arguments.Long(1);
+        long name = arguments.Long(2);
+        Expression given = arguments[3] is ArrayExpression { Items.Count: 1 } array ? array.Items[0] : arguments[3];
+        if ((level, name) == (LevelTcp, 13) && given is StringExpression algorithm)
+        {
+            if (!Penstock.Tcp.Congestion.CongestionControl.Available.Contains(algorithm.Bytes.TrimEnd('\0')))
+            {
+                return CallOutcome.Fail(Errno.EPERM);
+            }
+
+            descriptor.Change(c => c.SetCongestionControl(algorithm.Bytes.TrimEnd('\0')));
+            return new CallOutcome(0);
+        }
+
+        if ((level, name) == (LevelSocket, 13) && given is StructExpression { Kind: StructKind.Linger } linger)
+        {
+            return SetLinger(descriptor, linger);
+        }
+
+        long value = Arguments.Long(given);
+        Action<TcpConnection>? change = (level, name) switch
+        {
+            (LevelSocket, 2 or 12 or 15) => _ => { }, // SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT: nothing for the stack to do
+            (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
+            (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
+            (LevelSocket, 9) => c =>
+            {
+                c.KeepAlive = value != 0;
+                c.ArmKeepAlive();
+            },
+            (LevelSocket, 10) => c => c.UrgentInline = value != 0,
+            (LevelIp, 1) => c => c.TypeOfService = (byte)value,
+            (LevelIp, 2) => c => c.TimeToLive = (byte)value,
+            (LevelTcp, 1) => c => c.NoDelay = value != 0,
+            (LevelTcp, 2) => c => c.MaximumSegment = (int)value,
+            (LevelTcp, 3) => c => c.Cork = value != 0,
+            (LevelTcp, 4) => c =>
+            {
+                c.KeepAliveIdleNanos = value * Nanos.PerSecond;
+                c.ArmKeepAlive();
+            },
+            (LevelTcp, 5) => c => c.KeepAliveIntervalNanos = value * Nanos.PerSecond,
+            (LevelTcp, 6) => c => c.KeepAliveProbeLimit = (int)value,
+            (LevelTcp, 8) => c => c.LingerTwoNanos = value * Nanos.PerSecond,
+            (LevelTcp, 12) => c => c.QuickAck = value != 0,
+            (LevelTcp, 18) => c => c.UserTimeoutNanos = value * Nanos.PerMillisecond,
+            _ => null,
+        };
+        if (change is null)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} is not run yet");
+        }
+
+        if ((level, name, value) is (LevelTcp, 2, not 0 and (< 88 or > 32767)) or (LevelTcp, 4 or 5, < 1 or > 32767) or (LevelTcp, 6, < 1 or > 127)
+            or (LevelTcp, 18, < 0))
+        {
+            return CallOutcome.Fail(Errno.EINVAL);
+        }
+
+        descriptor.Set[(level, name)] = value;
+        descriptor.Change(change);
+        return new CallOutcome(0);
+    }
+
+    private static CallOutcome SetLinger(Descriptor descriptor, StructExpression linger)
+    {
+        bool on = Arguments.Long(linger.Get("onoff")!) != 0;
+        int seconds = (int)Arguments.Long(linger.Get("linger")!);
+        if (on && seconds > 0)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, linger.At, "close never waits in this stack: a linger time above 0 is not run");
+        }
+
+        descriptor.Linger = new LingerOption(on, seconds);
+        if (descriptor.Socket is { } socket)
+        {
+            socket.LingerState = descriptor.Linger;
+        }
+
+        return new CallOutcome(0);
+    }
+
+    private static CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
+    {
+        long level = arguments.Long(1);
+        long name = arguments.Long(2);
+        TcpConnection? connection = descriptor.Connection;
+        long? value = (level, name) switch
+        {
+            (LevelSocket, 4) => TakeError(connection),
+            (LevelSocket, 3) => 1,
+            (LevelSocket, 7) when connection is not null => connection.Memory.SendBuffer,
+            (LevelSocket, 8) when connection is not null => connection.Memory.ReceiveBuffer,
+            (LevelSocket, 9) when connection is not null => connection.KeepAlive ? 1 : 0,
+            (LevelSocket, 30) => descriptor.Listener is not null ? 1 : 0,
+            (LevelTcp, 1) when connection is not null => connection.NoDelay ? 1 : 0,
+            (LevelTcp, 2) when connection is not null => connection.Snapshot().SendMss,
+            (LevelTcp, 3) when connection is not null => connection.Cork ? 1 : 0,
+            (LevelTcp, 12) when connection is not null => connection.QuickAck ? 1 : 0,
+            _ => descriptor.Set.TryGetValue((level, name), out long set) ? set : null,
+        };
+        if (value is not { } found)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} cannot be read here yet");
+        }
+
+        return new CallOutcome(0) { OutputMismatch = Compare(arguments, 3, found, "the option's value") };
+    }
+
+    private static long TakeError(TcpConnection? connection)
+    {
+        if (connection is null)
+        {
+            return 0;
+        }
+
+        connection.Own();
+        SocketError error = connection.TakeError();
+        connection.Release();
+        return (long)SocketErrors.ToErrno(error);
+    }
+
+    private static CallOutcome Control(Descriptor descriptor, Arguments arguments)
+    {
+        const long ReadWrite = 2, NonBlocking = 2048;
+        switch (arguments.Long(1))
+        {
+            case 3: // F_GETFL
+                return new CallOutcome(ReadWrite | (descriptor.NonBlocking ? NonBlocking : 0));
+            case 4: // F_SETFL
+                descriptor.NonBlocking = (arguments.Long(2) & NonBlocking) != 0;
+                return new CallOutcome(0);
+            case 1 or 2:
+                return new CallOutcome(0);
+            default:
+                throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this fcntl is not run yet");
+        }
+    }
+
+    private static CallOutcome Ioctl(Descriptor descriptor, Arguments arguments)
+    {
+        if (descriptor.Connection is not { } connection)
+        {
+            return CallOutcome.Fail(Errno.EINVAL);
+        }
+
+        long value = arguments.Long(1) switch
+        {
+            21531 => connection.Snapshot().ReceiveQueue, // SIOCINQ, FIONREAD
+            21521 => connection.UnacknowledgedBytes, // SIOCOUTQ
+            35147 => connection.Snapshot().NotSent, // SIOCOUTQNSD
+            35077 => connection.IsAtMark ? 1 : 0, // SIOCATMARK
+            _ => throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this ioctl is not run yet"),
+        };
+        return new CallOutcome(0) { OutputMismatch = Compare(arguments, 2, value, "the value it gives") };
+    }
+
+    private static string? Compare(Arguments arguments, int index, long found, string what) =>
+        arguments.IsEllipsis(index) || arguments[index] is ArrayExpression { Items: [EllipsisExpression] } || Arguments.Long(arguments[index]) == found
+            ? null
+            : $"{what} should be {ScriptPrinter.Print(arguments[index])} but is {Text(found)}";
+}

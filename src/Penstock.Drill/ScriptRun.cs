@@ -1,0 +1,328 @@
+using System.Net;
+using Penstock.Links;
+using Penstock.Tcp;
+using Penstock.Time;
+using Penstock.Wire;
+
+namespace Penstock.Drill;
+
+/// <summary>
+/// One run of one script: a fresh stack, its wire, its clock. Walks the events in order, lets time pass between them, checks the stack's
+/// invariants at every step and, when all is over, that the stack has given everything back. Used once.
+/// </summary>
+internal sealed partial class ScriptRun
+{
+    /// <summary>How long a packet is waited for behind the time it was expected at, to be able to say how late it came.</summary>
+    private const long Patience = 150 * Nanos.PerSecond;
+
+    private readonly Script _script;
+    private readonly DrillRunOptions _options;
+    private readonly VirtualTime _time = new();
+    private readonly NetworkStack _stack;
+    private readonly PcapNgWriter? _capture;
+    private readonly DrillLink _link;
+    private readonly SystemCalls _calls;
+    private readonly CodeEvaluator _evaluator;
+    private readonly List<string> _packets = [];
+    private readonly List<string> _output = [];
+    private readonly TimingTolerance _tolerance;
+    private readonly TimestampRule _timestamps;
+    private readonly long _startNanos;
+    private readonly IpAddress _local;
+    private readonly IpAddress _remote;
+    private ScriptEvent? _current;
+    private PendingCall? _pending;
+    private long _previousNanos;
+    private long? _injectedAtNanos;
+
+    public ScriptRun(Script script, DrillRunOptions options)
+    {
+        _script = script;
+        _options = options;
+        HeadOptions head = script.Options;
+        long tolerance = Nanos.From(options.Tolerance);
+        _tolerance = TimingTolerance.From(head, new TimingTolerance(tolerance, tolerance == 0 ? 0 : TimingTolerance.Default.Percent));
+        _timestamps = new TimestampRule((head.GetLong("tcp_ts_tick_usecs") ?? 0) * 1000, Math.Max(_tolerance.FixedNanos, 1_000_000))
+        {
+            ComparesEchoes = options.CompareEchoedTimestamps,
+        };
+        IPAddress local = IPAddress.Parse(head.GetText("local_ip") ?? "192.168.0.1");
+        IPAddress remote = IPAddress.Parse(head.GetText("remote_ip") ?? "192.0.2.1");
+        _local = IpAddress.From(local);
+        _remote = IpAddress.From(remote);
+        _capture = options.Capture is null ? null : new PcapNgWriter(options.Capture, "drill", leaveOpen: true);
+        _link = new DrillLink((int)(head.GetLong("mtu") ?? 1500), _capture);
+        _stack = new NetworkStack(new NetworkStackOptions { Name = "drill", Driver = _time, Seed = options.Seed });
+        if (_local.IsIPv4 && _remote.IsIPv4)
+        {
+            _stack.AddInterface(_link, new InterfaceAddress(local, 16));
+            _stack.AddRoute(new IPNetwork(IPAddress.Any, 0), _link);
+        }
+
+        _startNanos = _time.NowNanos;
+        _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
+        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort);
+        _calls.Connecting += OnConnecting;
+        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, _calls.Watched, _time.NowNanos), _output.Add);
+    }
+
+    private long ElapsedNanos => _time.NowNanos - _startNanos;
+
+    public DrillResult Run()
+    {
+        DrillOutcome outcome = DrillOutcome.Passed;
+        string? message = null;
+        long duration = 0;
+        try
+        {
+            CheckSupported();
+            RunAll();
+        }
+        catch (DrillStop stop)
+        {
+            outcome = stop.Outcome;
+            SourcePosition at = stop.At ?? _current?.At ?? new SourcePosition(1, 1);
+            message = _script.ErrorAt(at, stop.Message).ToString();
+            NoteUnread();
+        }
+
+        duration = ElapsedNanos;
+        if (TearDown() is { } leak && outcome == DrillOutcome.Passed)
+        {
+            outcome = DrillOutcome.Failed;
+            message = $"{_script.Path}: {leak}";
+        }
+
+        _capture?.Dispose();
+        return new DrillResult(outcome, message, _packets, _output, TimeSpan.FromTicks(duration / 100));
+    }
+
+    private void CheckSupported()
+    {
+        if (_script.Options.GetText("ip_version") is "ipv6" or "ipv4-mapped-ipv6" || !_local.IsIPv4 || !_remote.IsIPv4)
+        {
+            throw DrillStop.Skipped("IPv6 is not run yet");
+        }
+    }
+
+    private void RunAll()
+    {
+        if (_script.InitCommand is { } init)
+        {
+            _current = init;
+            RunCommand(init);
+        }
+
+        foreach (ScriptEvent next in _script.Events)
+        {
+            _current = next;
+            RunEvent(next);
+        }
+
+        FinishPending();
+        if (_options.FailOnUnreadPackets && _link.Waiting > 0)
+        {
+            throw DrillStop.Failed("the script ends here, but the stack has sent a packet that it does not expect; see the last packets below");
+        }
+    }
+
+    private void RunEvent(ScriptEvent next)
+    {
+        bool injects = next is PacketIn or UdpIn or IcmpIn;
+
+        // Of two injected packets in a row the second counts from the first's written time, so that a burst keeps its spacing.
+        long origin = injects && _injectedAtNanos is { } written ? written : ElapsedNanos;
+        TimeSpec time = next.Time.Resolve(origin);
+        _previousNanos = ElapsedNanos;
+        _injectedAtNanos = injects ? time.StartNanos : null;
+        switch (next)
+        {
+            case PacketOut expected:
+                Expect(expected.Packet, time);
+                return;
+            case IcmpOut expected:
+                Expect(expected.Packet, time);
+                return;
+            case UdpIn or UdpOut:
+                throw DrillStop.Skipped("UDP is not run yet");
+        }
+
+        if (next is SystemCall)
+        {
+            // As in a program with one thread: the call before has to return first.
+            FinishPending();
+        }
+
+        WaitUntil(time, "the event");
+        switch (next)
+        {
+            case PacketIn packet:
+                Inject(packet.Packet);
+                break;
+            case IcmpIn packet:
+                Inject(packet.Packet);
+                break;
+            case SystemCall call:
+                Call(call, time);
+                break;
+            case Command command:
+                RunCommand(command);
+                break;
+            case Code code:
+                RunCode(code);
+                break;
+        }
+
+        Settle();
+    }
+
+    private void WaitUntil(TimeSpec time, string what)
+    {
+        if (time.StartNanos >= ElapsedNanos)
+        {
+            PassTimeUntil(_startNanos + time.StartNanos);
+        }
+        else if (_tolerance.Check(time, _previousNanos, ElapsedNanos, what) is { } late)
+        {
+            throw DrillStop.Failed(late);
+        }
+    }
+
+    /// <summary>Lets time pass event by event, so that a blocked call returns at the very moment at which it can.</summary>
+    private void PassTimeUntil(long nanos)
+    {
+        while (true)
+        {
+            Settle();
+            long next = Math.Min(NextNanos(), nanos);
+            if (next > _time.NowNanos)
+            {
+                _time.RunUntil(next);
+            }
+
+            if (_time.NowNanos >= nanos && !_time.HasWork)
+            {
+                Settle();
+                return;
+            }
+        }
+    }
+
+    private long NextNanos() => Math.Min(_time.NextEventNanos, _pending?.DeadlineNanos is { } deadline ? _startNanos + deadline : long.MaxValue);
+
+    /// <summary>Does what is due now, gives a blocked call its chance, and checks that the stack's books are right.</summary>
+    private void Settle()
+    {
+        do
+        {
+            _time.RunReady();
+        }
+        while (_pending is not null && TryFinishPending());
+
+        foreach (TcpConnection connection in _calls.Connections())
+        {
+            if (connection.VerifyInvariants() is { } wrong)
+            {
+                throw DrillStop.Failed($"the stack's own bookkeeping is wrong at {TimingTolerance.Seconds(ElapsedNanos)} s: {wrong}");
+            }
+        }
+    }
+
+    private void Call(SystemCall call, TimeSpec time)
+    {
+        SystemCallAttempt attempt = _calls.Prepare(call);
+        if (attempt.Try() is { } outcome)
+        {
+            CheckCall(call, outcome, time, ElapsedNanos);
+            return;
+        }
+
+        if (time.CallEndNanos is null)
+        {
+            throw DrillStop.Failed($"{call.Name}(...) would block for ever here; if it should, write when it returns, as in 0...0.1");
+        }
+
+        _pending = new PendingCall(call, attempt, time, attempt.TimeoutNanos is { } timeout ? ElapsedNanos + timeout : null);
+    }
+
+    private bool TryFinishPending()
+    {
+        PendingCall pending = _pending!;
+        bool timedOut = pending.DeadlineNanos <= ElapsedNanos;
+        if ((timedOut ? pending.Attempt.OnTimeout() : pending.Attempt.Try()) is not { } outcome)
+        {
+            return false;
+        }
+
+        _pending = null;
+        CheckCall(pending.Call, outcome, pending.Time, ElapsedNanos);
+        return true;
+    }
+
+    private void CheckCall(SystemCall call, CallOutcome outcome, TimeSpec time, long nowNanos)
+    {
+        if (_calls.Judge(call, outcome) is { } wrong)
+        {
+            throw new DrillStop(DrillOutcome.Failed, call.At, wrong);
+        }
+
+        TimeSpec end = TimeSpec.Absolute(time.CallEndNanos ?? time.StartNanos);
+        if (_tolerance.Check(end, time.StartNanos, nowNanos, $"{call.Name}(...)'s return") is { } off && time.CallEndNanos is not null)
+        {
+            throw new DrillStop(DrillOutcome.Failed, call.At, off);
+        }
+    }
+
+    private void FinishPending()
+    {
+        if (_pending is not { } pending)
+        {
+            return;
+        }
+
+        long end = _startNanos + pending.Time.CallEndNanos!.Value;
+        PassTimeUntil(Math.Max(end, _time.NowNanos));
+        if (_pending is not null)
+        {
+            throw new DrillStop(DrillOutcome.Failed, pending.Call.At,
+                $"{pending.Call.Name}(...) should have returned at {TimingTolerance.Seconds(end - _startNanos)} s and is still waiting");
+        }
+    }
+
+    private void RunCode(Code code)
+    {
+        if (_evaluator.Run(code) is { } failure)
+        {
+            throw new DrillStop(DrillOutcome.Failed, failure.At, failure.Message);
+        }
+    }
+
+    private void RunCommand(Command command)
+    {
+        if (CommandTable.Run(command.Line, _stack) is { } unknown)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, command.At, unknown);
+        }
+    }
+
+    /// <summary>Closes everything, lets time run on, and looks whether the stack has given back all it held. Null when it has.</summary>
+    private string? TearDown()
+    {
+        try
+        {
+            _calls.AbortAll();
+            _time.Run(async () => await _stack.DisposeAsync().ConfigureAwait(true), TimeSpan.FromHours(1));
+        }
+        catch (TimeoutException stuck)
+        {
+            return $"the stack cannot be closed after the script: {stuck.Message}";
+        }
+
+        return _stack.Pool.RentedBuffers != 0 || _stack.Pool.RentedSlabs != 0 || _stack.Tcp.Memory.AllocatedPages != 0
+            ? $"after the script the stack still holds {_stack.Pool.RentedBuffers} buffers, {_stack.Pool.RentedSlabs} slabs and "
+                + $"{_stack.Tcp.Memory.AllocatedPages} pages"
+            : null;
+    }
+
+    private sealed record PendingCall(SystemCall Call, SystemCallAttempt Attempt, TimeSpec Time, long? DeadlineNanos);
+}

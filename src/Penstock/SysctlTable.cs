@@ -1,0 +1,113 @@
+using Penstock.Tcp;
+using Penstock.Tcp.Congestion;
+
+namespace Penstock;
+
+/// <summary>
+/// Every setting that has a name in Linux, a row each: name, meaning, range, field. Ranges are what Linux 6.18 takes, narrowed where a value would make no
+/// sense. docs/tuning.md shows this table; a test compares the two.
+/// </summary>
+internal static class SysctlTable
+{
+    private const string V4 = "net.ipv4.";
+
+    /// <summary>What Linux keeps in eight bits.</summary>
+    private const int Byte = 255;
+
+    /// <summary>Seconds that still fit an <c>int</c> of milliseconds.</summary>
+    private const int Seconds = int.MaxValue / 1000;
+
+    public static IReadOnlyList<SysctlEntry> Entries { get; } =
+    [
+        // Buffers and memory.
+        Numbers("net.core.rmem_max", "Largest SO_RCVBUF that a socket may ask for, before it is doubled, bytes.", 2304, int.MaxValue, s => ref s.CoreReceiveMax),
+        Numbers("net.core.wmem_max", "Largest SO_SNDBUF that a socket may ask for, before it is doubled, bytes.", 4608, int.MaxValue, s => ref s.CoreSendMax),
+        Numbers(V4 + "tcp_rmem", "Smallest, first and largest automatic receive buffer, bytes.", 1, int.MaxValue,
+            s => ref s.ReceiveBufferMin, s => ref s.ReceiveBufferDefault, s => ref s.ReceiveBufferMax),
+        Numbers(V4 + "tcp_wmem", "Smallest, first and largest automatic send buffer, bytes.", 1, int.MaxValue,
+            s => ref s.SendBufferMin, s => ref s.SendBufferDefault, s => ref s.SendBufferMax),
+        new NumbersEntry(V4 + "tcp_mem", "Memory of all TCP sockets, in pages of 4096 bytes: pressure ends at, pressure begins at, limit.", 3, 0, 1L << 40,
+            t => [t.Memory.LowPages, t.Memory.PressurePages, t.Memory.HighPages], (t, v) => t.Memory.SetLimits(v[0], v[1], v[2]), ascending: true),
+        Flag(V4 + "tcp_moderate_rcvbuf", "Lets the receive buffer grow with the rate at which the application reads.", s => ref s.ModerateReceiveBuffer),
+        Numbers(V4 + "tcp_adv_win_scale", "Share of the receive buffer that is window at first: 1 is half, 2 three quarters, up to 7; any other half.", -31, 31, s => ref s.AdvertisedWindowScale),
+        new NumbersEntry(V4 + "tcp_notsent_lowat", "A socket is writable while fewer bytes than this wait to be sent.", 1, 0, uint.MaxValue,
+            t => [t.Settings.NotSentLowWater], (t, v) => t.Settings.NotSentLowWater = (uint)v[0]),
+        Numbers(V4 + "tcp_limit_output_bytes", "Bytes that one socket may have inside a device.", 0, int.MaxValue, s => ref s.LimitOutputBytes),
+
+        // Listening.
+        Numbers("net.core.somaxconn", "Upper limit of a listener's backlog, connections.", 0, int.MaxValue, s => ref s.SoMaxConn),
+        Numbers(V4 + "tcp_max_syn_backlog", "Requests that a listener keeps while it waits for their ACK.", 0, int.MaxValue, s => ref s.MaxSynBacklog),
+        Numbers(V4 + "tcp_syncookies", "SYN cookies: 0 never, 1 when too many requests wait, 2 always.", 0, 2, s => ref s.SynCookies),
+        Flag(V4 + "tcp_abort_on_overflow", "Resets a connection that finds the accept queue full, instead of letting the client try again.", s => ref s.AbortOnOverflow),
+        Numbers(V4 + "tcp_synack_retries", "Times that a SYN-ACK is sent again.", 0, Byte, s => ref s.SynAckRetries),
+
+        // Connecting.
+        new NumbersEntry(V4 + "ip_local_port_range", "First and last local port that the stack chooses for a connection.", 2, 1, ushort.MaxValue,
+            t => [t.Settings.LocalPortFirst, t.Settings.LocalPortLast],
+            (t, v) => (t.Settings.LocalPortFirst, t.Settings.LocalPortLast) = ((int)v[0], (int)v[1]),
+            ascending: true),
+        Numbers(V4 + "tcp_syn_retries", "Times that a SYN is sent again before connecting fails.", 1, 127, s => ref s.SynRetries),
+        Numbers(V4 + "tcp_tw_reuse", "New connections may take over one in TIME-WAIT: 0 never, 1 always, 2 on loopback.", 0, 2, s => ref s.TimeWaitReuse),
+
+        // What is negotiated.
+        Flag(V4 + "tcp_sack", "Selective acknowledgments (RFC 2018).", s => ref s.Sack),
+        Flag(V4 + "tcp_dsack", "Tells the peer of duplicates in SACKs (RFC 2883).", s => ref s.Dsack),
+        Flag(V4 + "tcp_timestamps", "Timestamps (RFC 7323).", s => ref s.Timestamps),
+        Flag(V4 + "tcp_window_scaling", "Window scaling (RFC 7323).", s => ref s.WindowScaling),
+
+        // Sending and congestion.
+        new WordEntry(V4 + "tcp_congestion_control", "Congestion control of new connections.", CongestionControl.Available,
+            t => t.Settings.CongestionControl, (t, v) => t.Settings.CongestionControl = v),
+        new WordEntry(V4 + "tcp_available_congestion_control", "The congestion controls there are.", CongestionControl.Available,
+            _ => string.Join(' ', CongestionControl.Available), write: null),
+        Flag(V4 + "tcp_slow_start_after_idle", "Shrinks the congestion window after an idle time (RFC 2861).", s => ref s.SlowStartAfterIdle),
+        Numbers(V4 + "tcp_min_snd_mss", "Smallest segment payload that a peer can make us use, bytes.", 48, ushort.MaxValue, s => ref s.MinSendMss),
+        Numbers(V4 + "tcp_min_tso_segs", "Fewest segments that are sent to a device as one.", 1, Byte, s => ref s.MinTsoSegments),
+        Numbers(V4 + "tcp_tso_win_divisor", "A super-segment takes at most one in so many parts of the congestion window; 0 lets it take all.", 0, Byte, s => ref s.TsoWindowDivisor),
+        Numbers(V4 + "ip_default_ttl", "Time to live of packets sent.", 1, Byte, t => t.Settings.TimeToLive, (t, v) => t.Settings.TimeToLive = (byte)v),
+
+        // Loss recovery.
+        Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
+        Numbers(V4 + "tcp_early_retrans", "Tail-loss probes (RFC 8985 7): 3 and 4 on, others off.", 0, 4, s => ref s.EarlyRetrans),
+        Numbers(V4 + "tcp_reordering", "Reordering that a new connection expects, segments.", 1, int.MaxValue, s => ref s.Reordering),
+        Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
+        Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
+        Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
+        Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
+        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries2),
+
+        // Idle and closing.
+        Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),
+        Numbers(V4 + "tcp_keepalive_intvl", "Time between keepalive probes, seconds.", 1, Seconds, s => ref s.KeepAliveInterval),
+        Numbers(V4 + "tcp_keepalive_probes", "Keepalive probes without an answer before the connection is given up.", 0, Byte, s => ref s.KeepAliveProbes),
+        Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds.", 0, Seconds, s => ref s.FinTimeout),
+        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
+        Numbers(V4 + "tcp_max_orphans", "Closed connections that may still have something to send.", 0, int.MaxValue, s => ref s.MaxOrphans),
+        Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
+        Flag(V4 + "tcp_rfc1337", "A reset does not end TIME-WAIT (RFC 1337).", s => ref s.Rfc1337),
+
+        // Answers and odd segments.
+        Numbers(V4 + "tcp_challenge_ack_limit", "Challenge ACKs a second, for the whole stack (RFC 5961).", 0, int.MaxValue,
+            t => t.Settings.ChallengeAckLimit, (t, v) => t.SetChallengeAckLimit((int)v)),
+        Numbers(V4 + "tcp_invalid_ratelimit", "Least time between two ACKs for invalid segments of a connection, milliseconds.", 0, int.MaxValue, s => ref s.InvalidRateLimitMilliseconds),
+        Flag(V4 + "tcp_backlog_ack_defer", "Sends one ACK for all that waited in the backlog.", s => ref s.BacklogAckDefer),
+        Flag(V4 + "tcp_stdurg", "The urgent pointer points behind the urgent byte (RFC 1122) instead of at it.", s => ref s.StandardUrgent),
+    ];
+
+    private static NumbersEntry Numbers(string key, string meaning, int minimum, int maximum, params SettingField[] fields) =>
+        new(key, meaning, fields.Length, minimum, maximum,
+            t => Array.ConvertAll(fields, f => (long)f(t.Settings)),
+            (t, v) =>
+            {
+                for (int i = 0; i < fields.Length; i++)
+                {
+                    fields[i](t.Settings) = (int)v[i];
+                }
+            });
+
+    private static NumbersEntry Numbers(string key, string meaning, int minimum, int maximum, Func<TcpLayer, long> read, Action<TcpLayer, long> write) =>
+        new(key, meaning, 1, minimum, maximum, t => [read(t)], (t, v) => write(t, v[0]));
+
+    private static NumbersEntry Flag(string key, string meaning, SettingSwitch field) =>
+        new(key, meaning, 1, 0, 1, t => [field(t.Settings) ? 1 : 0], (t, v) => field(t.Settings) = v[0] != 0);
+}

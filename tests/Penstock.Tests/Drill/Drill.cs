@@ -1,0 +1,17 @@
+using Penstock.Drill;
+
+namespace Penstock.Tests.Drill;
+
+/// <summary>Runs a packet script inside a test and fails with the runner's own report.</summary>
+internal static class Drill
+{
+    public static void Run(string script, string path = "inline.pkt")
+    {
+        Script parsed = Script.Parse(script, path);
+        foreach (ulong seed in (ReadOnlySpan<ulong>)[1, 2])
+        {
+            DrillResult result = DrillRunner.Run(parsed, new DrillRunOptions { Seed = seed, FailOnUnreadPackets = true, CompareEchoedTimestamps = true });
+            Assert.True(result.Outcome == DrillOutcome.Passed, result.ToString());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+using System.Net.Sockets;
+using Penstock.Tcp;
+using Penstock.Wire;
+
+namespace Penstock.Tests.Seeds;
+
+/// <summary>
+/// Random lives of connections under tight memory, every invariant checked after every step. A new seed each run, printed; PENSTOCK_AUDIT_SEED repeats one.
+/// </summary>
+public class AccountingAuditTests
+{
+    private const int Lives = 250;
+    private const int Steps = 450;
+
+    [Fact]
+    [Trait("Requirement", "R2.1")]
+    [Trait("Requirement", "R2.2")]
+    [Trait("Requirement", "R2.3")]
+    [Trait("Requirement", "R2.6")]
+    [Trait("Requirement", "R2.7")]
+    [Trait("Requirement", "R2.8")]
+    public async Task The_ledgers_balance_after_every_step_of_random_lives()
+    {
+        string? given = Environment.GetEnvironmentVariable("PENSTOCK_AUDIT_SEED");
+        int seed = given is null ? Random.Shared.Next() : int.Parse(given, System.Globalization.CultureInfo.InvariantCulture);
+        TestContext.Current.TestOutputHelper!.WriteLine($"PENSTOCK_AUDIT_SEED={seed}");
+        long steps = 0, refusals = 0, resets = 0;
+        for (int life = 0; life < Lives; life++)
+        {
+            var audit = new Life(seed + life);
+            try
+            {
+                await audit.RunAsync(Steps);
+            }
+            catch (Exception failure)
+            {
+                throw new InvalidOperationException(
+                    $"PENSTOCK_AUDIT_SEED={seed + life}, step {audit.Step} of the first life then: {audit.Last}. {failure.Message}", failure);
+            }
+
+            steps += audit.Step;
+            refusals += audit.Refusals;
+            resets += audit.Ended ? 1 : 0;
+        }
+
+        TestContext.Current.TestOutputHelper.WriteLine($"{steps} steps, {refusals} refusals, {resets} early ends");
+        Assert.True(steps > 50_000);
+        Assert.True(refusals > 100, "memory was never short: the audit tests too little");
+    }
+
+    private sealed class Life(int seed)
+    {
+        private readonly Random _random = new(seed);
+
+        public int Step { get; private set; }
+
+        public string Last { get; private set; } = "start";
+
+        public int Refusals { get; private set; }
+
+        public bool Ended { get; private set; }
+
+        public async Task RunAsync(int most)
+        {
+            bool tightPool = _random.Next(3) == 0;
+            await using var peer = new HandPeer(
+                s =>
+                {
+                    s.SizeGoal = _random.Next(3) switch { 0 => 0, 1 => 1, _ => 5000 };
+                    s.BacklogFlushBuffers = _random.Next(3);
+                    s.BacklogCoalesce = _random.Next(4) != 0;
+                    s.BacklogAckDefer = _random.Next(4) != 0;
+                },
+                sack: _random.Next(4) != 0,
+                memoryLimit: tightPool ? 1 << 20 : 1 << 30);
+            peer.Link.KeepsPayload = false;
+            peer.Connection.Cwnd.Window = _random.Next(1, 200);
+            if (_random.Next(2) == 0)
+            {
+                peer.SendBuffer(_random.Next(3000, 500_000));
+            }
+
+            if (_random.Next(2) == 0)
+            {
+                int pages = _random.Next(1, 60);
+                peer.Stack.Tcp.Memory.SetLimits(pages / 3, pages / 2, pages);
+            }
+
+            bool inCopy = false;
+            peer.InCopy = _ =>
+            {
+                if (!inCopy && _random.Next(3) == 0)
+                {
+                    inCopy = true;
+                    Arrive(peer);
+                    if (_random.Next(8) == 0)
+                    {
+                        peer.Time.Elapse(_random.Next(1, 300) * 1_000_000L);
+                    }
+
+                    inCopy = false;
+                }
+            };
+            for (Step = 1; Step <= most && peer.Connection.State != TcpConnectionState.Closed; Step++)
+            {
+                long before = peer.Stack.Pool.Refusals;
+                One(peer);
+                Refusals += peer.Stack.Pool.Refusals > before ? 1 : 0;
+                Verify(peer);
+                Trim(peer);
+            }
+
+            Ended = peer.Connection.State == TcpConnectionState.Closed;
+            Last = "end";
+            peer.InCopy = null;
+            peer.Socket.Dispose();
+            peer.Connection.Own();
+            peer.Connection.Abort(SocketError.ConnectionAborted);
+            peer.Connection.Release();
+            Assert.Equal(0, peer.Connection.Memory.Pages);
+            Assert.Equal(0, peer.Connection.Memory.ForwardAlloc);
+            Assert.Equal(0, peer.Connection.Memory.WriteQueueBytes);
+            Assert.Equal(0, peer.Connection.Memory.ReceiveAlloc);
+        }
+
+        private static void Verify(HandPeer peer)
+        {
+            TcpConnection connection = peer.Connection;
+            if ((connection.VerifyInvariants() ?? connection.Memory.Verify()) is { } wrong)
+            {
+                throw new InvalidOperationException(wrong);
+            }
+
+            Assert.False(connection.IsOwned);
+            Assert.Equal(0, connection.BacklogBytes);
+            Assert.Equal(connection.Memory.Pages, peer.Stack.Tcp.Memory.AllocatedPages);
+            Assert.Equal(connection.Memory.WriteQueueBytes, connection.Memory.WriteCharged);
+            Assert.True(peer.Stack.Pool.HeldMaximumBytes <= peer.Stack.Pool.Limit);
+            int sum = 0;
+            foreach (QueuedBuffer buffer in connection.QueuedBuffers())
+            {
+                Assert.Equal(buffer.TrueSize, buffer.HeadTrueSize + buffer.Length);
+                sum += buffer.TrueSize;
+            }
+
+            Assert.Equal(sum, connection.Memory.WriteQueueBytes);
+        }
+
+        private static void Trim(HandPeer peer)
+        {
+            // What was sent is only needed for its end.
+            if (peer.Link.Sent.Count > 200)
+            {
+                SentSegment furthest = peer.Link.Sent.MaxBy(s => (int)(s.End - peer.First))!;
+                peer.Link.Sent.Clear();
+                peer.Link.Sent.Add(furthest);
+            }
+        }
+
+        private void One(HandPeer peer)
+        {
+            switch (_random.Next(20))
+            {
+                case < 6:
+                    int bytes = _random.Next(10) == 0 ? _random.Next(1, 200_000) : _random.Next(1, 8000);
+                    var flags = (TcpSendFlags)_random.Next(8);
+                    Last = $"send {bytes} {flags}";
+                    if (peer.Send(bytes, flags) == TcpConnection.WouldBlock)
+                    {
+                        Refusals++;
+                    }
+
+                    break;
+                case < 14:
+                    Arrive(peer);
+                    break;
+                case < 16:
+                    Last = "time";
+                    peer.Time.RunFor(TimeSpan.FromMilliseconds(_random.Next(1, 700)));
+                    break;
+                case 16:
+                    Last = "read";
+                    peer.Socket.TryReceive(new byte[_random.Next(1, 20_000)], TcpReceiveFlags.None, out _);
+                    break;
+                case 17:
+                    Last = "burst";
+                    peer.Connection.Own();
+                    for (int i = _random.Next(1, 30); i > 0; i--)
+                    {
+                        Arrive(peer);
+                    }
+
+                    peer.Connection.Release();
+                    break;
+                case 18:
+                    Last = "MTU";
+                    peer.Connection.OnPathMtuReport(new SequenceNumber(peer.Acked), _random.Next(300, 1500), null!);
+                    break;
+                default:
+                    switch (_random.Next(60))
+                    {
+                        case 0:
+                            Last = "reset";
+                            peer.Reset();
+                            break;
+                        case 1:
+                            Last = "close";
+                            peer.Socket.Dispose();
+                            break;
+                        case 2:
+                            Last = "shutdown";
+                            peer.Connection.Own();
+                            peer.Connection.ShutdownSend();
+                            peer.Connection.Release();
+                            break;
+                        default:
+                            int pages = _random.Next(1, 80);
+                            Last = $"tcp_mem {pages}";
+                            peer.Stack.Tcp.Memory.SetLimits(pages / 3, pages / 2, _random.Next(3) == 0 ? 100_000 : pages);
+                            break;
+                    }
+
+                    break;
+            }
+        }
+
+        /// <summary>Something arrives from the peer: acknowledgments whole, partial and selective, data in and out of order, windows.</summary>
+        private void Arrive(HandPeer peer)
+        {
+            uint end = peer.SentEnd;
+            int flight = Math.Max(0, (int)(end - peer.Acked));
+            if (_random.Next(10) == 0)
+            {
+                peer.Window = (uint)(_random.Next(4) == 0 ? _random.Next(0, 3) : _random.Next(10, 65535));
+            }
+
+            switch (_random.Next(9))
+            {
+                case 0:
+                case 1:
+                    Last = "ack all";
+                    peer.Ack(end);
+                    break;
+                case 2:
+                case 3:
+                    Last = "ack some";
+                    peer.Ack(peer.Acked + (uint)(_random.Next(2) == 0 ? _random.Next(flight + 1) : flight / HandPeer.Mss / 2 * HandPeer.Mss));
+                    break;
+                case 4:
+                case 5:
+                    Last = "sack";
+                    var options = default(TcpOptions);
+                    for (int i = _random.Next(1, 4); i > 0 && flight > 2; i--)
+                    {
+                        int from = _random.Next(1, flight), to = _random.Next(from, flight) + 1;
+                        if (_random.Next(2) == 0)
+                        {
+                            from = Math.Max(1, from / HandPeer.Mss) * HandPeer.Mss;
+                            to = Math.Max(from + 1, to / HandPeer.Mss * HandPeer.Mss);
+                        }
+
+                        if (to <= flight)
+                        {
+                            options.AddSackBlock(new SackBlock(new SequenceNumber(peer.Acked + (uint)from), new SequenceNumber(peer.Acked + (uint)to)));
+                        }
+                    }
+
+                    peer.Deliver(TcpFlags.Ack, peer.Next, peer.Acked, options: options);
+                    break;
+                case 6:
+                    Last = "data";
+                    peer.Data(_random.Next(1, 1461));
+                    break;
+                case 7:
+                    Last = "data out of order";
+                    peer.Deliver(TcpFlags.Ack, peer.Next + (uint)_random.Next(1, 40_000), peer.Acked, _random.Next(1, 1461));
+                    break;
+                default:
+                    Last = "old data";
+                    peer.Deliver(TcpFlags.Ack, peer.Next - (uint)_random.Next(1, 2000), peer.Acked, _random.Next(1, 1461));
+                    break;
+            }
+        }
+    }
+}

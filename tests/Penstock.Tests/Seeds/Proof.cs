@@ -1,0 +1,38 @@
+using Penstock.Tcp;
+
+namespace Penstock.Tests.Seeds;
+
+/// <summary>
+/// What <c>eng/prove-tests</c> takes away: the environment variable PENSTOCK_PROVE names one <see cref="Omission"/>, or one of the switches below, that the stacks of these
+/// tests then do without. Only here is it read; the stack itself reads no environment.
+/// </summary>
+internal static class Proof
+{
+    private static readonly string s_missing = Environment.GetEnvironmentVariable("PENSTOCK_PROVE") ?? "";
+
+    public static Omission Omitted { get; } = Enum.TryParse(s_missing, out Omission one) ? one : Omission.None;
+
+    /// <summary>Takes the rule from a stack whose settings a test has just chosen.</summary>
+    public static NetworkStack Apply(NetworkStack stack)
+    {
+        stack.Omitted = Omitted;
+        TcpSettings settings = stack.Tcp.Settings;
+        switch (s_missing)
+        {
+            case "Flush":
+                settings.BacklogFlushBuffers = 0;
+                break;
+            case "ReleaseCallback":
+                settings.BacklogReleaseCallback = false;
+                break;
+            case "AckDefer":
+                settings.BacklogAckDefer = false;
+                break;
+            case "Coalesce":
+                settings.BacklogCoalesce = false;
+                break;
+        }
+
+        return stack;
+    }
+}

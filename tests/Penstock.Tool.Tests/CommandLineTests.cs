@@ -1,0 +1,88 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Penstock.Tool.Tests;
+
+/// <summary>Wrong arguments and a machine that says no: one line on stderr that says what to do, nothing on stdout, and the right exit code.</summary>
+public sealed class CommandLineTests
+{
+    [Theory]
+    [InlineData("--delay", "serve", "--delay", "50")]
+    [InlineData("2% or 0.02", "serve", "--loss", "200%")]
+    [InlineData("10mbit", "serve", "--rate", "10mbps")]
+    [InlineData("127.0.0.1:8080", "serve", "--listen", "nowhere")]
+    [InlineData("1 and 65535", "serve", "--port", "0")]
+    [InlineData("576 and 65535", "serve", "--mtu", "9")]
+    [InlineData("--tun", "serve", "--address", "10.77.0.2/24")]
+    [InlineData("--tun", "serve", "--host-address", "10.77.0.1")]
+    [InlineData("--address", "serve", "--tun", "t0")]
+    [InlineData("10.77.0.2/24", "serve", "--tun", "t0", "--address", "10.77.0.2")]
+    [InlineData("10.77.0.2/24", "serve", "--tun", "t0", "--address", "fd00::2/64")]
+    [InlineData("--tun", "serve", "--tun", "t0", "--address", "10.77.0.2/24", "--delay", "5ms")]
+    [InlineData("--tun", "serve", "--tun", "t0", "--address", "10.77.0.2/24", "--loss", "0")]
+    [InlineData("--tun", "serve", "--tun", "t0", "--address", "10.77.0.2/24", "--rate", "1gbit")]
+    [InlineData("--tun", "serve", "--tun", "t0", "--address", "10.77.0.2/24", "--listen", "127.0.0.1:1")]
+    [InlineData("--root", "serve", "--writable")]
+    [InlineData("Create it", "serve", "--root", "/there/is/no/such/folder")]
+    [InlineData("serve --help", "serve", "--dlay", "5ms")]
+    [InlineData("serve --help", "serve", "extra")]
+    [InlineData("'sreve'", "sreve")]
+    [InlineData("penstock --help")]
+    public async Task Wrong_arguments_get_one_line_and_exit_code_2(string hint, params string[] arguments)
+    {
+        (int code, string output, string error) = await RunAsync(arguments);
+
+        Assert.Equal(PenstockCommand.UsageError, code);
+        Assert.Empty(output);
+        AssertOneLine(error, hint);
+    }
+
+    [Fact]
+    public async Task A_busy_port_gets_one_line_and_exit_code_1()
+    {
+        using var busy = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        busy.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        busy.Listen();
+
+        (int code, string output, string error) = await RunAsync("serve", "--listen", busy.LocalEndPoint!.ToString()!);
+
+        Assert.Equal(PenstockCommand.Failure, code);
+        Assert.Empty(output);
+        AssertOneLine(error, "in use");
+    }
+
+    [Fact]
+    public async Task A_capture_that_cannot_be_written_gets_one_line_and_exit_code_1()
+    {
+        (int code, string output, string error) = await RunAsync("serve", "--listen", "127.0.0.1:0", "--capture", "/there/is/no/such/folder/run.pcapng");
+
+        Assert.Equal(PenstockCommand.Failure, code);
+        Assert.Empty(output);
+        AssertOneLine(error, "--capture");
+    }
+
+    [Fact]
+    public async Task The_help_teaches_by_example()
+    {
+        (int code, string output, string error) = await RunAsync("serve", "--help");
+
+        Assert.Equal(PenstockCommand.Success, code);
+        Assert.Empty(error);
+        Assert.Contains("penstock serve --root . --delay 50ms --loss 2% --rate 10mbit", output, StringComparison.Ordinal);
+    }
+
+    private static async Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        int code = await PenstockCommand.InvokeAsync(arguments, output, error, TestContext.Current.CancellationToken);
+        return (code, output.ToString(), error.ToString());
+    }
+
+    private static void AssertOneLine(string error, string hint)
+    {
+        Assert.Contains(hint, error, StringComparison.Ordinal);
+        Assert.StartsWith("penstock: ", error, StringComparison.Ordinal);
+        Assert.Single(error.TrimEnd('\n').Split('\n'));
+    }
+}
