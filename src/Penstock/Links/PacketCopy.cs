@@ -24,13 +24,16 @@ internal static class PacketCopy
     public static unsafe PacketBuffer? TryRent(PacketPool pool, int length, out Slab? slab)
     {
         slab = null;
-        PacketBuffer? copy = pool.RentBuffer();
+
+        // An acknowledgment gives memory back. Were it dropped for lack of memory, all of it could stay pinned by data that has arrived long ago.
+        bool small = length <= PacketPool.TinySlab;
+        PacketBuffer? copy = pool.RentBuffer(forced: small);
         if (copy is null)
         {
             return null;
         }
 
-        slab = pool.RentSlab(length);
+        slab = pool.RentSlab(length, forced: small);
         if (slab is null)
         {
             copy.Free();

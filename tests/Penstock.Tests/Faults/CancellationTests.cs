@@ -139,6 +139,7 @@ public class CancellationTests
         var address = new IPEndPoint(IPAddress.Loopback, 80);
         TcpSocketListener listener = stack.ListenTcp(address);
         using var stop = new CancellationTokenSource(TimeSpan.FromSeconds(3));
+        var served = new List<Task>();
         Task serving = Task.Run(async () =>
         {
             try
@@ -146,7 +147,7 @@ public class CancellationTests
                 while (true)
                 {
                     TcpSocket socket = await listener.AcceptAsync(stop.Token);
-                    _ = Task.Run(() => AbuseAsync(socket, Random.Shared.Next(), stop.Token));
+                    served.Add(Task.Run(() => AbuseAsync(socket, Random.Shared.Next(), stop.Token)));
                 }
             }
             catch (OperationCanceledException)
@@ -169,6 +170,7 @@ public class CancellationTests
             }
         }))];
         await Task.WhenAll([serving, .. clients]).WaitAsync(TimeSpan.FromSeconds(60));
+        await Task.WhenAll(served).WaitAsync(TimeSpan.FromSeconds(60));
         await stack.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60));
         Cleanliness.Check(stack);
     }
