@@ -100,6 +100,8 @@ internal sealed partial class TcpConnection
                 {
                     // RFC 9293 3.6.1: nobody will read this any more; the peer has to know.
                     _stack.Counters.Add(StackCounter.TcpAbortOnData);
+
+                    // As to a segment for nobody: at the number the peer acknowledges, without an ACK of ours (Linux does so).
                     _tcp.ReplyToUnknown(packet, Worker);
                     packet.Free();
                     Finish(SocketError.ConnectionAborted);
