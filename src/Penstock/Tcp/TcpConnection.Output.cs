@@ -214,6 +214,12 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        // Only within a burst: after a pause a single segment goes at once, as limited transmit (RFC 3042) and rate reduction (RFC 6937) need it.
+        if (Now - _lastDataSentNanos > Nanos.PerMillisecond)
+        {
+            return false;
+        }
+
         long peer = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
         long congestion = (long)(Cwnd.Window - PacketsInFlight) * mss;
         long limit = Math.Min(peer, congestion);
