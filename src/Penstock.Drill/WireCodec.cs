@@ -121,7 +121,9 @@ internal static class WireCodec
             SourcePort = flow?.ScriptLocalPort ?? tcp.SourcePort,
             DestinationPort = tcp.DestinationPort,
             Flags = (DrillFlags)(int)tcp.Flags,
-            Sequence = flow is null ? tcp.Sequence.Value : flow.LocalToScript(tcp.Sequence.Value),
+
+            // A reset that acknowledges has the number 0 when its sender knows of no other (RFC 9293 3.10.7.1).
+            Sequence = flow is null || (tcp.Has(TcpFlags.Rst) && tcp.Sequence.Value == 0) ? tcp.Sequence.Value : flow.LocalToScript(tcp.Sequence.Value),
             Ack = acknowledges && flow is not null ? flow.RemoteToScript(tcp.Acknowledgment.Value) : tcp.Acknowledgment.Value,
             Window = tcp.Window,
             Urgent = tcp.UrgentPointer,

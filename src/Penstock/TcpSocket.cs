@@ -301,7 +301,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
 
     private bool ShutdownOwned(SocketShutdown how)
     {
-        if (_connection.State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
+        if (_connection.State == TcpConnectionState.Closed)
         {
             return false;
         }

@@ -185,6 +185,7 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
             {
                 Backlog = (int)Math.Clamp(arguments.Long(1), 1, int.MaxValue),
                 Prepare = descriptor.ApplyTo,
+                MaximumSegmentSize = descriptor.Set.TryGetValue((6, 2), out long most) && most > 0 ? (int)most : null,
                 ReceiveBufferSize = descriptor.Set.TryGetValue((1, 8), out long size) ? (int)size : null,
             });
         }

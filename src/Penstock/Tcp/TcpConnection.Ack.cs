@@ -84,6 +84,8 @@ internal sealed partial class TcpConnection
         }
 
         _lastReceivedNanos = now;
+
+        // The peer lives, so probing may go on for ever; its pace is only reset by an open window (RFC 9293 3.8.6.1, in AckProbe).
         _probesOut = 0;
         if (packetsBefore == 0)
         {

@@ -33,7 +33,8 @@ internal sealed partial class TcpConnection
                 SendFin();
                 break;
             case TcpConnectionState.SynSent:
-                Finish(SocketError.ConnectionAborted);
+                // Linux: as a disconnect, SO_ERROR then says ECONNRESET.
+                Finish(SocketError.ConnectionReset);
                 break;
         }
 

@@ -27,7 +27,7 @@ internal sealed partial class TcpConnection
         SendMss = Math.Max(0, BoundToHalfWindow(_pathMss) - (_timestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0)),
         ReceiveMss = _receiveMss,
         AdvertisedMss = _advertisedMss,
-        PathMtu = _pathMss + Wire.IPv4Header.MinLength + Wire.TcpHeader.MinLength,
+        PathMtu = _pathMtu,
         RoundTripTime = Span(Rtt.SmoothedNanos),
         RoundTripVariance = Span(Rtt.VarianceNanos),
         MinimumRoundTripTime = Span(_minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0),

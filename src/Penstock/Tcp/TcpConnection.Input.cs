@@ -101,6 +101,8 @@ internal sealed partial class TcpConnection
                 {
                     // RFC 9293 3.6.1: both ways are shut and nobody will read this any more; the peer has to know. A FIN behind data that came before is no reason.
                     _stack.Counters.Add(StackCounter.TcpAbortOnData);
+
+                    // As to a segment for nobody: at the number the peer acknowledges, without an ACK of ours (Linux does so).
                     _tcp.ReplyToUnknown(packet, Worker);
                     packet.Free();
                     Finish(SocketError.ConnectionReset);
@@ -257,9 +259,12 @@ internal sealed partial class TcpConnection
             if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
                 && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
             {
-                // The SYN-ACK of a simultaneous open; its SYN has been taken in before.
+                // The SYN-ACK of a simultaneous open; its SYN has been taken in before. It is acknowledged at once (measured on Linux 6.18): with the
+                // peer's own SYN-ACK lost, nothing else would end its handshake.
                 packet.TcpFlags &= ~TcpFlags.Syn;
                 packet.Sequence += 1;
+                ScheduleAck();
+                _ackNow = true;
                 return true;
             }
 

@@ -214,6 +214,12 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        // Only within a burst: after a pause a single segment goes at once, as limited transmit (RFC 3042) and rate reduction (RFC 6937) need it.
+        if (Now - _lastDataSentNanos > Nanos.PerMillisecond)
+        {
+            return false;
+        }
+
         long peer = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
         long congestion = (long)(Cwnd.Window - PacketsInFlight) * mss;
         long limit = Math.Min(peer, congestion);
@@ -363,7 +369,9 @@ internal sealed partial class TcpConnection
             OnTransmitStart(now);
         }
 
-        if (!SendSegment(clone, buffer.TcpFlags | (State == TcpConnectionState.SynSent && (buffer.TcpFlags & TcpFlags.Syn) != 0 ? 0 : TcpFlags.Ack)))
+        // A super-segment ends with PSH, so that a receiver that merges segments does not wait for more (Linux does so).
+        TcpFlags push = buffer.SegmentCount > 1 ? TcpFlags.Psh : 0;
+        if (!SendSegment(clone, buffer.TcpFlags | push | (State == TcpConnectionState.SynSent && (buffer.TcpFlags & TcpFlags.Syn) != 0 ? 0 : TcpFlags.Ack)))
         {
             return false;
         }
@@ -429,11 +437,6 @@ internal sealed partial class TcpConnection
         }
 
         ushort window = syn ? (ushort)Math.Min(_rcvWnd, 65535u) : SelectWindow();
-        if ((flags & TcpFlags.Rst) != 0)
-        {
-            window = 0;
-        }
-
         var header = new TcpSegmentHeader
         {
             SourcePort = Key.LocalPort,

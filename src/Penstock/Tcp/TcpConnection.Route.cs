@@ -12,6 +12,7 @@ internal sealed partial class TcpConnection
     private int _routeGeneration = -1;
     private int _pathGeneration = -1;
     private int _pathMss = 536;
+    private int _pathMtu;
     private int _userMss;
     private byte _timeToLive;
     private byte _tos;
@@ -35,6 +36,7 @@ internal sealed partial class TcpConnection
         }
 
         int mtu = ip.PathMtus.Find(Key.Remote, _egress.Mtu, Now);
+        _pathMtu = mtu;
         int most = Math.Max(mtu - IPv4Header.MinLength - TcpHeader.MinLength, _tcp.Settings.MinSendMss);
         _pathMss = Math.Min(most, _peerMss);
         if (_advertisedMss == 0)

@@ -240,7 +240,7 @@ internal sealed partial class TcpConnection
         _retransmits++;
         if (_retransmits == 1)
         {
-            _retransmitSinceNanos = head.SentNanos;
+            _retransmitSinceNanos = now;
         }
 
         if (!RetransmitBuffer(_retransmitQueue.First!, 1))
@@ -256,11 +256,19 @@ internal sealed partial class TcpConnection
     private void BackOff(long now)
     {
         _backoff++;
-        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
+        long timeout = BackedOffRto();
+        if (_userTimeoutNanos > 0)
+        {
+            // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).
+            timeout = Math.Clamp(_retransmitSinceNanos + _userTimeoutNanos - now, Nanos.PerMillisecond, timeout);
+        }
+
+        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
+    /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
     private bool HasUserTimedOut(long now) =>
-        _userTimeoutNanos > 0 && _retransmitQueue.First is { } head && now - (_retransmits > 0 ? _retransmitSinceNanos : head.SentNanos) >= _userTimeoutNanos;
+        _userTimeoutNanos > 0 && _retransmits > 0 && now - _retransmitSinceNanos >= _userTimeoutNanos;
 
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
@@ -433,7 +441,7 @@ internal sealed partial class TcpConnection
         }
         else
         {
-            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, Now + BackedOffProbe());
+            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, Now + Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
         }
     }
 

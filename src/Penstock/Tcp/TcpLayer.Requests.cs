@@ -228,7 +228,10 @@ internal sealed partial class TcpLayer
 
         if ((flags & TcpFlags.Syn) != 0)
         {
-            ReplyWithRequestAck(request, now);
+            // RFC 9293 3.10.7.4, fourth: a passive open returns to LISTEN. Linux resets the peer too.
+            _stack.Counters.Add(StackCounter.TcpAttemptFails);
+            DropRequest(request);
+            ReplyToUnknown(packet, worker);
             packet.Free();
             return;
         }

@@ -159,6 +159,22 @@ public class OpeningTests
     }
 
     [Fact]
+    public void A_port_can_be_listened_on_while_a_connection_from_it_is_being_opened()
+    {
+        using var peer = new RawPeer();
+        Task<TcpSocket> connecting = peer.Connect(new TcpConnectOptions { LocalEndPoint = IPEndPoint.Parse("10.0.0.1:80") });
+        peer.Expect(TcpFlags.Syn, 0);
+        peer.Listen();
+        peer.PeerPort = 4001;
+        peer.Accepted();
+        peer.PeerPort = 4002;
+        peer.Send(TcpFlags.Syn, 0);
+        peer.Expect(TcpFlags.SynAck, ack: 1);
+        using TcpSocketListener other = peer.Stack.ListenTcp(new TcpListenOptions(IPEndPoint.Parse("10.0.0.7:81")));
+        Assert.False(connecting.IsCompleted);
+    }
+
+    [Fact]
     public void Two_listeners_share_a_port_on_two_addresses()
     {
         using var peer = new RawPeer();

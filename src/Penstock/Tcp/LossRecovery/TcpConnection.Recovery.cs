@@ -371,14 +371,14 @@ internal sealed partial class TcpConnection
             if (quota <= 0)
             {
                 _retransmitHint = buffer;
-                return;
+                break;
             }
 
             bool head = buffer == _retransmitQueue.First;
             if (!RetransmitBuffer(buffer, quota))
             {
                 _retransmitHint = buffer;
-                return;
+                break;
             }
 
             _stack.Counters.Add(
