@@ -12,7 +12,6 @@ internal sealed partial class TcpConnection
     private OutOfOrderQueue? _outOfOrder;
     private bool _finReceived;
     private SequenceNumber _finSequence;
-    private bool _outOfMemory;
 
     // --- Urgent data (RFC 6093: discouraged, kept as Linux keeps it).
     private SequenceNumber _urgentSequence;
@@ -104,9 +103,7 @@ internal sealed partial class TcpConnection
     {
         if (!TryScheduleReceive(packet))
         {
-            // What was promised cannot be kept: say so with a window of zero, or the peer would send into it until it gives up.
             _stack.Counters.Add(StackCounter.TcpRcvQDrop);
-            _outOfMemory = _ackNow = true;
             DropOutOfWindow(packet);
             return;
         }

@@ -44,20 +44,6 @@ internal sealed partial class TcpConnection
     private ushort SelectWindow()
     {
         uint before = _rcvWnd;
-        if (_outOfMemory)
-        {
-            // The one case in which the window shrinks (Linux: ICSK_ACK_NOMEM); the next ACK offers what there is then.
-            _outOfMemory = false;
-            _rcvWnd = 0;
-            _rcvWup = _rcvNxt;
-            if (before != 0)
-            {
-                _stack.Counters.Add(StackCounter.TcpToZeroWindowAdv);
-            }
-
-            return 0;
-        }
-
         uint current = OfferedWindow();
         uint next = ComputeWindow();
         if (next < current)

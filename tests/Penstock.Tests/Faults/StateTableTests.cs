@@ -97,7 +97,7 @@ public class StateTableTests
         yield return new(TcpConnectionState.SynReceived, "R", Where.Exact, Answer.Nothing, null);
         yield return new(TcpConnectionState.SynReceived, "R", Where.Inside, Answer.Ack, TcpConnectionState.SynReceived);
         yield return new(TcpConnectionState.SynReceived, "R", Where.Beyond, Answer.Nothing, TcpConnectionState.SynReceived);
-        yield return new(TcpConnectionState.SynReceived, "S", Where.Inside, Answer.Ack, TcpConnectionState.SynReceived);
+        yield return new(TcpConnectionState.SynReceived, "S", Where.Inside, Answer.ResetWithAck, null);
         yield return new(TcpConnectionState.SynReceived, "SA", Where.Beyond, Answer.Ack, TcpConnectionState.SynReceived);
         yield return new(TcpConnectionState.SynReceived, "", Where.Exact, Answer.Nothing, TcpConnectionState.SynReceived);
         yield return new(TcpConnectionState.SynReceived, "F", Where.Exact, Answer.Nothing, TcpConnectionState.SynReceived);
