@@ -64,9 +64,11 @@ internal static class Site
     public static HttpClient Client(NetworkStack stack)
     {
         SocketsHttpHandler handler = stack.CreateHttpHandler();
-        handler.SslOptions.RemoteCertificateValidationCallback = (_, certificate, _, _) => certificate?.GetCertHashString() == Certificate.GetCertHashString();
+        handler.SslOptions.RemoteCertificateValidationCallback = static (_, certificate, _, _) => IsOurs(certificate);
         return new HttpClient(handler) { Timeout = Patience };
     }
+
+    public static bool IsOurs(X509Certificate? certificate) => certificate?.GetCertHashString() == Certificate.GetCertHashString();
 
     private static X509Certificate2 MakeCertificate()
     {
