@@ -11,6 +11,9 @@ internal sealed partial class TcpConnection
     private readonly PacketList _receiveQueue = new();
     private OutOfOrderQueue? _outOfOrder;
     private bool _finReceived;
+
+    /// <summary>In-order data had to be dropped: the next segment offers no window, whatever was promised (Linux: ICSK_ACK_NOMEM).</summary>
+    private bool _noReceiveMemory;
     private SequenceNumber _finSequence;
 
     // --- Urgent data (RFC 6093: discouraged, kept as Linux keeps it).
@@ -104,6 +107,7 @@ internal sealed partial class TcpConnection
         if (!TryScheduleReceive(packet))
         {
             _stack.Counters.Add(StackCounter.TcpRcvQDrop);
+            _noReceiveMemory = true;
             DropOutOfWindow(packet);
             return;
         }

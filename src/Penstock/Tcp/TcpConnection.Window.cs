@@ -46,7 +46,13 @@ internal sealed partial class TcpConnection
         uint before = _rcvWnd;
         uint current = OfferedWindow();
         uint next = ComputeWindow();
-        if (next < current)
+        if (_noReceiveMemory)
+        {
+            // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off.
+            _noReceiveMemory = false;
+            next = 0;
+        }
+        else if (next < current)
         {
             if (next == 0)
             {
