@@ -153,6 +153,14 @@ public sealed partial class NetworkStack
         TcpConnection connection = Tcp.CreateActive(remote, options.LocalEndPoint);
         connection.Own();
         options.ApplyTo(connection);
+        if (IsDisposed)
+        {
+            // Disposed since the caller looked: nothing would ever free it.
+            connection.Drop();
+            connection.Release();
+            throw new ObjectDisposedException(nameof(NetworkStack));
+        }
+
         connection.BeginConnect();
         connection.Release();
         return new TcpSocket(connection);

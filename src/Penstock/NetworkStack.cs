@@ -225,7 +225,7 @@ public sealed partial class NetworkStack : IAsyncDisposable
             worker.Close();
         }
 
-        Tcp.FreeAll();
+        await Tcp.FreeAllAsync().ConfigureAwait(false);
         StopTelemetry();
     }
 }

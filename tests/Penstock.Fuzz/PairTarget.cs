@@ -92,7 +92,7 @@ internal sealed class PairTarget : IDisposable
         if (!wild && !_changed)
         {
             PassAll(TimeSpan.FromMinutes(30), all);
-            FuzzFailureException.Unless(all.IsCompleted, $"a transfer hangs at {up} up and {down} down: {client.GetInfo().State}, {server.GetInfo().State}");
+            FuzzFailureException.Unless(all.IsCompleted, $"a transfer hangs at {up} up and {down} down: {client.GetInfo()}, {server.GetInfo()}");
             all.GetAwaiter().GetResult();
             up.Check();
             down.Check();

@@ -6,6 +6,7 @@ namespace Penstock.Buffers;
 /// </summary>
 internal sealed class SendSlabs(PacketPool pool)
 {
+    private bool _closed;
     private readonly Slab?[] _places = new Slab?[Math.Max(2, Environment.ProcessorCount)];
 
     /// <summary>A slab with free room behind <see cref="Slab.Used"/>, held by the caller; null when the pool is at its limit.</summary>
@@ -33,13 +34,20 @@ internal sealed class SendSlabs(PacketPool pool)
     /// <summary>Puts a slab back, or lets it go when it is full or no place is free.</summary>
     public void Put(Slab slab)
     {
-        if (slab.Used < slab.Size)
+        if (slab.Used < slab.Size && !Volatile.Read(ref _closed))
         {
             int start = Thread.GetCurrentProcessorId();
             for (int i = 0; i < _places.Length; i++)
             {
-                if (Interlocked.CompareExchange(ref _places[(start + i) % _places.Length], slab, null) is null)
+                ref Slab? place = ref _places[(start + i) % _places.Length];
+                if (Interlocked.CompareExchange(ref place, slab, null) is null)
                 {
+                    if (Volatile.Read(ref _closed))
+                    {
+                        // Closed in between: whoever takes it out again lets it go.
+                        Interlocked.Exchange(ref place, null)?.Release();
+                    }
+
                     return;
                 }
             }
@@ -48,8 +56,10 @@ internal sealed class SendSlabs(PacketPool pool)
         slab.Release();
     }
 
-    public void Clear()
+    /// <summary>Lets go of everything; what senders still hold goes when they put it back.</summary>
+    public void Close()
     {
+        Volatile.Write(ref _closed, true);
         for (int i = 0; i < _places.Length; i++)
         {
             Interlocked.Exchange(ref _places[i], null)?.Release();

@@ -39,9 +39,10 @@ internal sealed partial class TcpConnection
 
         if (packet.Sequence == _rcvNxt)
         {
-            if (OfferedWindow() == 0 && packet.Length > 0)
+            if (OfferedWindow() == 0 && packet.Length > 0 && _receiveQueue.First is not null)
             {
-                // Data into a closed window is dropped, with an ACK that says so again (RFC 9293 3.10.7.4).
+                // Data into a closed window is dropped, with an ACK that says so again (RFC 9293 3.10.7.4). Not when the reader has nothing to read: no read
+                // would ever open the window then, only this segment, at the cost of what lies beyond the gap.
                 _stack.Counters.Add(StackCounter.TcpZeroWindowDrop);
                 DropOutOfWindow(packet);
                 return;
@@ -72,7 +73,7 @@ internal sealed partial class TcpConnection
         {
             // Partly old: what is new is in order.
             NoteOldDuplicate(packet.Sequence, _rcvNxt);
-            if (OfferedWindow() == 0)
+            if (OfferedWindow() == 0 && _receiveQueue.First is not null)
             {
                 _stack.Counters.Add(StackCounter.TcpZeroWindowDrop);
                 DropOutOfWindow(packet);
@@ -255,7 +256,7 @@ internal sealed partial class TcpConnection
         // Also when the buffer has room but the stack's memory has not (R2.5): what lies beyond a gap can be sent again.
         bool fits;
         while (!(fits = Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
-            && packet.Sequence == _rcvNxt && _outOfOrder is not null && _outOfOrder.PruneLast())
+            && packet.Sequence.AtOrBefore(_rcvNxt) && _outOfOrder is not null && _outOfOrder.PruneLast())
         {
             _stack.Counters.Add(StackCounter.TcpOfoPruned);
         }
@@ -265,7 +266,7 @@ internal sealed partial class TcpConnection
             return true;
         }
 
-        if (packet.Sequence == _rcvNxt && _receiveQueue.First is null)
+        if (packet.Sequence.AtOrBefore(_rcvNxt) && _receiveQueue.First is null)
         {
             // The reader has nothing: without this one segment the connection would never move again.
             Memory.ForceSchedule(packet.TrueSize);

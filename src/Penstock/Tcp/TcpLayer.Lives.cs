@@ -163,19 +163,22 @@ internal sealed partial class TcpLayer
     }
 
     /// <summary>Drops what is left. Nothing of the stack runs any more.</summary>
-    public void FreeAll()
+    public async ValueTask FreeAllAsync()
     {
         foreach (FlowEntry entry in Flows.Snapshot())
         {
             if (entry is TcpConnection connection)
             {
+                // A call of the application may still be in the middle of it.
+                await connection.OwnAsync().ConfigureAwait(false);
                 connection.Drop();
+                connection.Release();
             }
 
             Flows.Remove(entry);
         }
 
-        SendSlabs.Clear();
+        SendSlabs.Close();
     }
 
     /// <summary>Connections in the table that are not just waiting out TIME-WAIT or a handshake.</summary>

@@ -271,7 +271,7 @@ public sealed class ReceiveMergeTests : IAsyncLifetime
         Round(20);
         long before = GC.GetAllocatedBytesForCurrentThread();
         Round(100);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
 
         void Round(int count)
         {

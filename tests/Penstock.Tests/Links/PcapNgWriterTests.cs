@@ -105,7 +105,7 @@ public class PcapNgWriterTests
             writer.Write(head, payload, i, PacketDirection.Inbound);
         }
 
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
     }
 
     [Fact]

@@ -116,7 +116,7 @@ public sealed class SegmentationTests
             LinkOutput.Transmit(link, TestPackets.Tcp(pool, 60_000, gsoSize: 1460), out _);
         }
 
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
     }
 
     private static PacketBuffer Make(PacketPool pool, (int Payload, int Gso, int Fragment, int Options, int Flags, uint Sequence, int Id) p) =>

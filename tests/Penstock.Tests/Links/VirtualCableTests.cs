@@ -515,7 +515,7 @@ public sealed class VirtualCableTests : IDisposable
             Burst();
         }
 
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
 
         void Burst()
         {

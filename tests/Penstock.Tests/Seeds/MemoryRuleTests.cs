@@ -297,7 +297,7 @@ public class MemoryRuleTests
         for (int i = 0; i < 6; i++)
         {
             // A slab of its own for each piece: six fragments, two more than fit inline.
-            peer.Stack.Tcp.SendSlabs.Clear();
+            peer.Stack.Tcp.SendSlabs.Close();
             peer.Send(100, TcpSendFlags.More);
         }
 
