@@ -115,9 +115,10 @@ internal sealed partial class TcpConnection
             Rtt.Sample(Math.Max(rtt, 1), _sndUna, _sndNxt);
             _rtoNanos = Rtt.RtoNanos;
         }
-        else if (request.Retransmits > 0)
+
+        if (request.Retransmits > 1)
         {
-            // RFC 6298 5.7: a retransmitted SYN-ACK is a sign of trouble, so begin with one segment less boldly.
+            // RFC 5681 3.1 wants one segment after any lost SYN-ACK; since the first timeout is one second and not three, Linux believes only the second.
             Cwnd.Window = 1;
         }
 
@@ -278,7 +279,7 @@ internal sealed partial class TcpConnection
         {
             var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true };
             SequenceNumber before = _sndUna;
-            bool retransmitted = _retransmits > 0;
+            bool retransmitted = _retransmits > 1;
             _sndUna = packet.Acknowledgment;
             CleanRetransmitQueue(before, ref outcome);
             StopRetransmitTimer();

@@ -347,6 +347,38 @@ public class OpeningTests
         Assert.Equal(3000, peer.Expect(TcpFlags.Ack, 1, 1, 100, within: 4000).Milliseconds - sent, 1.0);
     }
 
+    [Theory]
+    [InlineData(0, 10)]
+    [InlineData(1, 10)]
+    [InlineData(2, 1)]
+    public void Two_lost_SYNs_leave_one_segment_to_begin_with_and_one_lost_SYN_all_ten(int lost, int window)
+    {
+        using var active = new RawPeer();
+        Task<TcpSocket> connecting = active.Connect();
+        active.Expect(TcpFlags.Syn, 0);
+        for (int i = 0; i < lost; i++)
+        {
+            active.Expect(TcpFlags.Syn, 0, within: 2100);
+        }
+
+        active.Send(TcpFlags.SynAck, 0, 1, options: RawPeer.SynOptions());
+        active.Socket = active.Done(connecting);
+        Assert.Equal(window, active.Socket.GetInfo().CongestionWindow);
+
+        using var passive = new RawPeer();
+        passive.Listen();
+        passive.Send(TcpFlags.Syn, 0, options: RawPeer.SynOptions());
+        passive.Expect(TcpFlags.SynAck, 0, 1);
+        for (int i = 0; i < lost; i++)
+        {
+            passive.Expect(TcpFlags.SynAck, 0, 1, within: 2100);
+        }
+
+        passive.Send(TcpFlags.Ack, 1, 1);
+        passive.Socket = passive.Done(passive.Listener!.AcceptAsync(TestContext.Current.CancellationToken).AsTask());
+        Assert.Equal(window, passive.Socket.GetInfo().CongestionWindow);
+    }
+
     [Fact]
     public void After_a_lost_SYN_ACK_too_data_begins_with_three_seconds_or_with_what_the_timestamp_says()
     {
