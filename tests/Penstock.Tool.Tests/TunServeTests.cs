@@ -40,7 +40,10 @@ public sealed class TunServeTests
             Assert.Equal(expected, await HashAsync(Path.Combine(root, "back.bin")));
             Assert.Equal(PenstockCommand.Success, await tool.SignalAsync(Terminate, Cancel));
             AssertNothing(capture, "_ws.malformed");
-            AssertNothing(capture, "ip.checksum.status == \"Bad\" || tcp.checksum.status == \"Bad\"");
+            // The kernel writes a sum of 0 as 0xffff, for TCP too, which tshark counts as bad: not one of our packets.
+            AssertNothing(
+                capture,
+                "ip.checksum.status == \"Bad\" || (tcp.checksum.status == \"Bad\" && !(ip.src == 10.77.0.1 && tcp.checksum == 0xffff))");
         }
         finally
         {
