@@ -25,7 +25,6 @@ public sealed class TunLink : Link
     private readonly int _mtu;
     private ILinkClient? _client;
     private long _transmitDrops;
-    private long _malformed;
     private int _failed;
     private int _disposed;
 
@@ -53,9 +52,6 @@ public sealed class TunLink : Link
 
     /// <summary>Packets that the device did not take: it was down or full, or refused them as malformed.</summary>
     internal long TransmitDrops => Interlocked.Read(ref _transmitDrops);
-
-    /// <summary>Packets dropped because their virtio header did not fit them.</summary>
-    internal long MalformedHeaders => Interlocked.Read(ref _malformed);
 
     internal bool HasOffloads => _offloads;
 
@@ -198,8 +194,6 @@ public sealed class TunLink : Link
     }
 
     internal void NoteRead(ReadOnlySpan<byte> packet, int queue) => _flows?.OnRead(packet, queue);
-
-    internal void NoteMalformed() => Interlocked.Increment(ref _malformed);
 
     /// <summary>The device is gone: tells the client, the first time.</summary>
     internal void Fail(Exception reason)

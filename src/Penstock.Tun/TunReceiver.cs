@@ -86,7 +86,6 @@ internal sealed unsafe class TunReceiver(TunLink link, int queue) : IDisposable
 
             if (length <= 0)
             {
-                link.NoteMalformed();
                 client.OnReceiveDropped();
             }
             else
@@ -117,7 +116,6 @@ internal sealed unsafe class TunReceiver(TunLink link, int queue) : IDisposable
 
         if (link.HasOffloads && !(*(VirtioHeader*)(address - VirtioHeader.Size)).TryApply(bytes, packet))
         {
-            link.NoteMalformed();
             client.OnReceiveDropped();
             packet.Free();
             return;

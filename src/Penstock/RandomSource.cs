@@ -56,9 +56,6 @@ internal sealed class RandomSource
     /// <summary>A number in [0, <paramref name="bound"/>).</summary>
     public int Next(int bound) => (int)(((NextUInt64() >> 32) * (ulong)bound) >> 32);
 
-    /// <summary>A number in [0, 1).</summary>
-    public double NextDouble() => (NextUInt64() >> 11) * (1.0 / (1UL << 53));
-
     private static ulong SplitMix(ref ulong state)
     {
         ulong z = state += 0x9E3779B97F4A7C15;

@@ -37,7 +37,6 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.tcp_congestion_control", "cubic", "reno", "vegas" },
         { "net.ipv4.tcp_slow_start_after_idle", "1", "0", "2" },
         { "net.ipv4.tcp_min_snd_mss", "48", "536", "47" },
-        { "net.ipv4.tcp_min_tso_segs", "2", "255", "0" },
         { "net.ipv4.tcp_tso_win_divisor", "3", "0", "256" },
         { "net.ipv4.ip_default_ttl", "64", "255", "0" },
         { "net.ipv4.tcp_recovery", "1", "0", "256" },

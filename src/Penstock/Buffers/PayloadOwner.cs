@@ -8,9 +8,6 @@ internal abstract class PayloadOwner
 {
     private int _references;
 
-    /// <summary>References held now; for audits only, it may change at any moment.</summary>
-    public int References => Volatile.Read(ref _references);
-
     /// <summary>Takes the first reference of an owner that nobody else can see yet.</summary>
     public void StartReferences() => Volatile.Write(ref _references, 1);
 

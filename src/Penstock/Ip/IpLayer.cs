@@ -42,20 +42,6 @@ internal sealed class IpLayer
         Volatile.Write(ref _local, next);
     }
 
-    public void RemoveLocal(StackInterface gone)
-    {
-        var next = new Dictionary<IpAddress, StackInterface>();
-        foreach ((IpAddress address, StackInterface on) in _local)
-        {
-            if (on != gone)
-            {
-                next[address] = on;
-            }
-        }
-
-        Volatile.Write(ref _local, next);
-    }
-
     public bool IsLocal(IpAddress address) => Volatile.Read(ref _local).ContainsKey(address) || address.IsLoopback;
 
     /// <summary>The broadcast address of a network that one of our interfaces is on (RFC 1122 3.3.6). Not for the packet path.</summary>

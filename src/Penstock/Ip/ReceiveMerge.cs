@@ -219,6 +219,7 @@ internal sealed class ReceiveMerge(IpLayer ip) : IBatchEnd
         PacketBuffer packet = held.Packet;
         if (packet.SegmentCount > 1)
         {
+            held.Ingress.OnMerged(packet.SegmentCount - 1);
             packet.GsoSize = held.GsoSize;
             Span<byte> header = packet.FirstSpan[..TcpStart];
             BinaryPrimitives.WriteUInt16BigEndian(header[2..], (ushort)packet.Length);

@@ -108,5 +108,8 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         }
     }
 
+    /// <summary>So many segments reached IP inside of another.</summary>
+    public void OnMerged(int segments) => _stack.Counters.Add(StackCounter.TcpGroMerged, segments);
+
     public void OnReceiveDropped() => _stack.Counters.Add(StackCounter.LinkReceiveDropped);
 }

@@ -141,14 +141,6 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         Release(worker);
     }
 
-    /// <summary>Leaves a note for the owner, who is the caller.</summary>
-    protected void DeferToRelease(DeferredWork work)
-    {
-        EnterInner();
-        _deferred |= (int)work;
-        _inner.Exit();
-    }
-
     /// <summary>
     /// Processes everything that waits in the backlog and what was deferred, keeping ownership throughout (R1.7). False, at the price of two plain reads,
     /// when there was nothing.

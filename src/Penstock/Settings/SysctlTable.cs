@@ -62,7 +62,6 @@ internal static class SysctlTable
             _ => string.Join(' ', CongestionControl.Available), write: null),
         Flag(V4 + "tcp_slow_start_after_idle", "Shrinks the congestion window after an idle time (RFC 2861).", s => ref s.SlowStartAfterIdle),
         Numbers(V4 + "tcp_min_snd_mss", "Smallest segment payload that a peer can make us use, bytes.", 48, ushort.MaxValue, s => ref s.MinSendMss),
-        Numbers(V4 + "tcp_min_tso_segs", "Fewest segments that are sent to a device as one.", 1, Byte, s => ref s.MinTsoSegments),
         Numbers(V4 + "tcp_tso_win_divisor", "A super-segment takes at most one in so many parts of the congestion window; 0 lets it take all.", 0, Byte, s => ref s.TsoWindowDivisor),
         Numbers(V4 + "ip_default_ttl", "Time to live of packets sent.", 1, Byte, t => t.Settings.TimeToLive, (t, v) => t.Settings.TimeToLive = (byte)v),
 

@@ -25,8 +25,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
     /// <summary>Blocks that the next segment wants to carry, a DSACK included.</summary>
     public int SackCount => _blockCount + (_hasDuplicate ? 1 : 0);
 
-    public bool HasDuplicate => _hasDuplicate;
-
     /// <summary>Notes that these bytes came although they were there already (RFC 2883); sent once.</summary>
     public void NoteDuplicate(SequenceNumber start, SequenceNumber end)
     {

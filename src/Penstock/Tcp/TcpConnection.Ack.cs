@@ -61,6 +61,11 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        if (packet.Sequence == packet.EndSequence)
+        {
+            _stack.Counters.Add(StackCounter.TcpPureAcks, Math.Max(1, packet.SegmentCount));
+        }
+
         var outcome = new AckOutcome
         {
             NowNanos = now,

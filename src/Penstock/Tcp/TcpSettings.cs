@@ -87,8 +87,8 @@ internal sealed class TcpSettings
     /// <summary>net.ipv4.ip_default_ttl.</summary>
     public byte TimeToLive = 64;
 
-    /// <summary>net.ipv4.tcp_min_tso_segs and tcp_tso_win_divisor.</summary>
-    public int MinTsoSegments = 2, TsoWindowDivisor = 3;
+    /// <summary>net.ipv4.tcp_tso_win_divisor.</summary>
+    public int TsoWindowDivisor = 3;
 
     /// <summary>net.ipv4.tcp_limit_output_bytes: what one socket may have inside a device.</summary>
     public int LimitOutputBytes = 4 * 1024 * 1024;

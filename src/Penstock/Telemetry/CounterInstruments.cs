@@ -70,8 +70,6 @@ internal static class CounterInstruments
         new(StackCounter.DelayedACKLocked, "penstock.tcp.delayed_acks.locked", Ack, "Delayed ACKs that found the socket owned."),
         new(StackCounter.DelayedACKLost, "penstock.tcp.delayed_acks.lost", Ack, "Duplicates that led to quick ACKs."),
         new(StackCounter.TcpPureAcks, "penstock.tcp.pure_acks", Ack, "Pure ACKs received."),
-        new(StackCounter.TcpHPHits, "penstock.tcp.header_prediction.data", Segment, "Data segments processed by header prediction."),
-        new(StackCounter.TcpHPAcks, "penstock.tcp.header_prediction.acks", Ack, "ACKs processed by header prediction."),
         new(StackCounter.TcpBacklogEnqueued, "penstock.tcp.backlog.enqueued", Packet, "Packets put into a socket's backlog."),
         new(StackCounter.TcpBacklogCoalesce, "penstock.tcp.backlog.coalesced", Packet, "Packets merged into the last one of a backlog."),
         new(StackCounter.TcpBacklogDrop, "penstock.tcp.backlog.dropped", Packet, "Packets dropped because a backlog was full."),

@@ -134,12 +134,6 @@ public enum StackCounter
     /// <summary>Pure ACKs received.</summary>
     TcpPureAcks,
 
-    /// <summary>Data segments processed by header prediction.</summary>
-    TcpHPHits,
-
-    /// <summary>ACKs processed by header prediction.</summary>
-    TcpHPAcks,
-
     /// <summary>Packets put into a socket's backlog.</summary>
     TcpBacklogEnqueued,
 

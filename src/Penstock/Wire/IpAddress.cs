@@ -22,8 +22,6 @@ internal readonly struct IpAddress(ulong high, ulong low) : IEquatable<IpAddress
     /// <summary>0.0.0.0, which is not the default value: that is ::.</summary>
     public static IpAddress AnyIPv4 => FromIPv4(0);
 
-    public static IpAddress AnyIPv6 => default;
-
     public static IpAddress LoopbackIPv4 => FromIPv4(0x7F00_0001);
 
     public static IpAddress LoopbackIPv6 => new(0, 1);

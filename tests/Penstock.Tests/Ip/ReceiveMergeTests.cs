@@ -52,6 +52,7 @@ public sealed class ReceiveMergeTests : IAsyncLifetime
         Seen seen = Assert.Single(_tcp.Segments);
         Assert.Equal(1460, seen.GsoSize);
         Assert.Equal(10, seen.SegmentCount);
+        Assert.Equal(9, _stack.GetCounter(StackCounter.TcpGroMerged));
         Assert.Equal(ChecksumState.Verified, seen.Checksum);
         Assert.Equal(14_600, seen.Payload.Length);
         for (uint i = 0; i < seen.Payload.Length; i++)
