@@ -67,6 +67,9 @@ internal sealed unsafe partial class PacketBuffer
     public DeviceAccount? Device;
     public int DeviceCharge;
 
+    /// <summary>Of a queued buffer: what its socket had given to devices in all when this was last sent; see <see cref="DeviceAccount.Holds"/>.</summary>
+    public long DeviceMark;
+
     /// <summary>Makes this empty buffer a transmission of <paramref name="source"/>: same bytes, own head.</summary>
     public void CloneFrom(PacketBuffer source)
     {
@@ -92,6 +95,7 @@ internal sealed unsafe partial class PacketBuffer
         Ingress = null;
         Device = null;
         DeviceCharge = 0;
+        DeviceMark = 0;
         Tos = 0;
     }
 }
@@ -107,8 +111,29 @@ internal abstract class DeviceAccount
     /// <summary>True-size bytes of clones that links still hold.</summary>
     public int DeviceBytes => Volatile.Read(ref _bytes);
 
+    /// <summary>What was given to devices since the beginning. The owner's.</summary>
+    public long Given { get; private set; }
+
+    /// <summary>Before a clone is given to a device. The owner's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Add(int bytes) => Interlocked.Add(ref _bytes, bytes);
+    public void Add(int bytes)
+    {
+        Given += bytes;
+        Interlocked.Add(ref _bytes, bytes);
+    }
+
+    /// <summary>After a device refused a clone: as if it had not been given, and no news of space, which there is none of. The owner's.</summary>
+    public void TakeBack(int bytes)
+    {
+        Given -= bytes;
+        Interlocked.Add(ref _bytes, -bytes);
+    }
+
+    /// <summary>
+    /// Whether a clone that was sent when <see cref="Given"/> was <paramref name="mark"/> is still in a device (Linux: <c>skb_still_in_host_queue</c>). Counted, as devices
+    /// let go in order: no pointer leads from a clone back to a buffer that may be gone. The owner's.
+    /// </summary>
+    public bool Holds(long mark) => Given - DeviceBytes < mark;
 
     public void OnDeviceDone(int bytes)
     {

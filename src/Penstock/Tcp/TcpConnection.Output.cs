@@ -292,6 +292,7 @@ internal sealed partial class TcpConnection
         rest.Segment = buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
+        rest.DeviceMark = buffer.DeviceMark;
         rest.DeliveredAtSend = buffer.DeliveredAtSend;
         rest.DeliveredNanosAtSend = buffer.DeliveredNanosAtSend;
         rest.FirstSentNanosAtSend = buffer.FirstSentNanosAtSend;
@@ -377,6 +378,7 @@ internal sealed partial class TcpConnection
         }
 
         buffer.SentNanos = now;
+        buffer.DeviceMark = buffer.Length > 0 ? _device.Given : 0;
         buffer.Segment |= SegmentFlags.EverSent;
         Delivery.OnSent(buffer, now, _packetsOut == 0);
         if (buffer.Length > 0)
@@ -472,6 +474,12 @@ internal sealed partial class TcpConnection
             return true;
         }
 
+        if (packet.Device is not null)
+        {
+            _device.TakeBack(packet.DeviceCharge);
+            packet.Device = null;
+        }
+
         packet.Free();
         WaitForLink();
         return false;
@@ -494,6 +502,19 @@ internal sealed partial class TcpConnection
         }
 
         return true;
+    }
+
+    /// <summary>Whether the last transmission of a queued buffer has not left the device yet; output resumes when the device lets go of something.</summary>
+    private bool IsInDevice(PacketBuffer buffer)
+    {
+        if (!_device.Holds(buffer.DeviceMark))
+        {
+            return false;
+        }
+
+        // Set the flag, then look again, as above.
+        Interlocked.Exchange(ref _throttled, 1);
+        return _device.Holds(buffer.DeviceMark);
     }
 
     private void WaitForLink()

@@ -243,9 +243,17 @@ internal sealed partial class TcpConnection
             _retransmitSinceNanos = now;
         }
 
-        if (!RetransmitBuffer(_retransmitQueue.First!, 1))
+        if (!RetransmitBuffer(_retransmitQueue.First!, 1) && !_device.Holds(_retransmitQueue.First!.DeviceMark))
         {
-            // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so).
+            // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so). It was no try either: what limits
+            // these is the time that the tries would have taken.
+            if (_userTimeoutNanos == 0 && now - _retransmitSinceNanos >= TimeOfTries(TriesAllowed()))
+            {
+                GiveUp(SocketError.TimedOut);
+                return;
+            }
+
+            _retransmits = Math.Max(1, _retransmits - 1);
             ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + Math.Min(_rtoNanos, Nanos.PerSecond / 2));
             return;
         }
@@ -278,29 +286,43 @@ internal sealed partial class TcpConnection
             return true;
         }
 
-        TcpSettings settings = _tcp.Settings;
-        if (State == TcpConnectionState.SynSent)
+        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
         {
-            return _retransmits >= settings.SynRetries;
+            return _retransmits >= TriesAllowed();
         }
 
-        if (State == TcpConnectionState.SynReceived)
-        {
-            return _retransmits >= settings.SynAckRetries;
-        }
-
-        if (_retransmits >= settings.Retries1)
+        if (_retransmits >= _tcp.Settings.Retries1)
         {
             InvalidateRoute();
         }
 
-        if (IsOrphan)
+        return IsOrphan
+            ? _retransmits >= TriesAllowed() || _tcp.TooManyOrphans
+            : _userTimeoutNanos == 0 && _retransmits >= TriesAllowed();
+    }
+
+    private int TriesAllowed()
+    {
+        TcpSettings settings = _tcp.Settings;
+        return State switch
         {
-            int limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
-            return _retransmits >= limit || _tcp.TooManyOrphans;
+            TcpConnectionState.SynSent => settings.SynRetries,
+            TcpConnectionState.SynReceived => settings.SynAckRetries,
+            _ when IsOrphan => settings.OrphanRetries > 0 ? settings.OrphanRetries : 8,
+            _ => settings.Retries2,
+        };
+    }
+
+    /// <summary>How long so many retransmissions take, each timeout twice the one before.</summary>
+    private long TimeOfTries(int tries)
+    {
+        long sum = 0;
+        for (int i = 1; i <= tries; i++)
+        {
+            sum += Math.Min(_rtoNanos << Math.Min(i, 16), MaximumRtoNanos);
         }
 
-        return _userTimeoutNanos == 0 && _retransmits >= settings.Retries2;
+        return sum;
     }
 
     private void GiveUp(SocketError error)

@@ -398,6 +398,13 @@ internal sealed partial class TcpConnection
     /// <summary>Sends one buffer again, at most <paramref name="maximumSegments"/> of it. False when it could not be sent now.</summary>
     private bool RetransmitBuffer(PacketBuffer buffer, int maximumSegments)
     {
+        if (IsInDevice(buffer))
+        {
+            // Nothing is known of what the network did to it: it has not been there yet.
+            _stack.Counters.Add(StackCounter.TcpSpuriousRtxHostQueues);
+            return false;
+        }
+
         if (buffer.Sequence.Before(_sndUna))
         {
             // Also of a single segment, and the counts follow when it was several.
