@@ -26,7 +26,7 @@ public class CableTests
     [InlineData("https://server/", "2.0")]
     public async Task Bodies_cross_a_cable_that_delays_and_loses(string url, string version)
     {
-        (NetworkStack here, NetworkStack there) = Network(new CableOptions { Delay = TimeSpan.FromMilliseconds(10), Loss = 0.02 });
+        (NetworkStack here, NetworkStack there) = Network(new CableOptions { Delay = TimeSpan.FromMilliseconds(50), Loss = 0.02 });
         await using NetworkStack serverStack = here;
         await using NetworkStack clientStack = there;
         await using WebApplication app = await Site.StartAsync(serverStack, a => a.MapPost("/", async (HttpContext context) =>

@@ -9,6 +9,15 @@ public static class FuzzRunner
     public static IReadOnlyDictionary<string, Action<byte[]>> Targets { get; } = new Dictionary<string, Action<byte[]>>
     {
         ["parsers"] = input => ParserExercise.Everything(input),
+        ["ipv4"] = input => ParserExercise.Packet(input),
+        ["tcp-header"] = input => ParserExercise.Tcp(input),
+        ["tcp-options"] = input =>
+        {
+            ParserExercise.Options(input, isSyn: true);
+            ParserExercise.Options(input, isSyn: false);
+        },
+        ["udp"] = input => ParserExercise.Udp(input),
+        ["icmp"] = input => ParserExercise.Icmp(input),
         ["tcp"] = TcpTarget.Run,
         ["pair"] = PairTarget.Run,
     };
@@ -53,9 +62,9 @@ public static class FuzzRunner
     private static byte[] Input(string target, ulong seed)
     {
         var random = new Random((int)(seed ^ (seed >> 32)));
-        byte[] input = new byte[target == "parsers" ? random.Next(120) : random.Next(40, random.Next(4) == 0 ? 4000 : 600)];
+        byte[] input = new byte[target is not ("tcp" or "pair") ? random.Next(120) : random.Next(40, random.Next(4) == 0 ? 4000 : 600)];
         random.NextBytes(input);
-        if (target == "parsers" && input.Length > 20 && random.Next(2) == 0)
+        if (target is "parsers" or "ipv4" && input.Length > 20 && random.Next(2) == 0)
         {
             // Past the first checks, so that the ones behind them are reached.
             input[0] = (byte)(0x45 + random.Next(2));

@@ -18,7 +18,7 @@ internal static class ParserExercise
         return Packet(bytes);
     }
 
-    private static int Packet(ReadOnlySpan<byte> bytes)
+    public static int Packet(ReadOnlySpan<byte> bytes)
     {
         bool verified = IPv4Header.TryParse(bytes, out _, out _);
         bool accepted = IPv4Header.TryParse(bytes, out IPv4Header header, out MalformedReason reason, verifyChecksum: false);
@@ -43,7 +43,7 @@ internal static class ParserExercise
         };
     }
 
-    private static bool Tcp(ReadOnlySpan<byte> bytes)
+    public static bool Tcp(ReadOnlySpan<byte> bytes)
     {
         bool accepted = TcpHeader.TryParse(bytes, out TcpSegmentHeader header, out MalformedReason reason);
         Ensure(accepted == (reason == MalformedReason.None), "a reason goes with a refusal");
@@ -58,7 +58,7 @@ internal static class ParserExercise
         return true;
     }
 
-    private static void Options(ReadOnlySpan<byte> bytes, bool isSyn)
+    public static void Options(ReadOnlySpan<byte> bytes, bool isSyn)
     {
         MalformedReason reason = TcpOptions.Parse(bytes, isSyn, out TcpOptions options);
         Ensure(reason is MalformedReason.None or MalformedReason.TcpBadOptions, "reason");
@@ -80,7 +80,7 @@ internal static class ParserExercise
             "options read back");
     }
 
-    private static bool Udp(ReadOnlySpan<byte> bytes)
+    public static bool Udp(ReadOnlySpan<byte> bytes)
     {
         bool accepted = UdpHeader.TryParse(bytes, out UdpHeader header, out MalformedReason reason);
         Ensure(accepted == (reason == MalformedReason.None), "a reason goes with a refusal");
@@ -93,7 +93,7 @@ internal static class ParserExercise
         return accepted;
     }
 
-    private static bool Icmp(ReadOnlySpan<byte> bytes)
+    public static bool Icmp(ReadOnlySpan<byte> bytes)
     {
         bool verified = IcmpHeader.TryParse(bytes, out _, out _);
         bool accepted = IcmpHeader.TryParse(bytes, out _, out MalformedReason reason, verifyChecksum: false);

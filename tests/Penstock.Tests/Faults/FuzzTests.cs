@@ -8,6 +8,11 @@ public class FuzzTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("parsers")]
+    [InlineData("ipv4")]
+    [InlineData("tcp-header")]
+    [InlineData("tcp-options")]
+    [InlineData("udp")]
+    [InlineData("icmp")]
     [InlineData("tcp")]
     [InlineData("pair")]
     public void Random_inputs_break_nothing(string target)
