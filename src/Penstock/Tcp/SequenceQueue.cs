@@ -10,14 +10,15 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed class SequenceQueue
 {
+    private readonly PacketList _inOrder = new();
     private PacketBuffer? _root;
     private uint _seed = 0x9E3779B9;
 
-    public PacketBuffer? First { get; private set; }
+    public PacketBuffer? First => _inOrder.First;
 
-    public PacketBuffer? Last { get; private set; }
+    public PacketBuffer? Last => _inOrder.Last;
 
-    public int Count { get; private set; }
+    public int Count => _inOrder.Count;
 
     /// <summary>Adds behind everything else.</summary>
     public void Append(PacketBuffer buffer) => InsertAfter(Last, buffer);
@@ -28,27 +29,7 @@ internal sealed class SequenceQueue
     /// <summary>Adds behind <paramref name="previous"/>; in front of everything when that is null.</summary>
     public void InsertAfter(PacketBuffer? previous, PacketBuffer buffer)
     {
-        buffer.Previous = previous;
-        buffer.Next = previous is null ? First : previous.Next;
-        if (buffer.Next is null)
-        {
-            Last = buffer;
-        }
-        else
-        {
-            buffer.Next.Previous = buffer;
-        }
-
-        if (previous is null)
-        {
-            First = buffer;
-        }
-        else
-        {
-            previous.Next = buffer;
-        }
-
-        Count++;
+        _inOrder.InsertAfter(previous, buffer);
         buffer.TreeLeft = buffer.TreeRight = null;
         buffer.TreePriority = NextPriority();
         TreeInsert(buffer);
@@ -57,26 +38,8 @@ internal sealed class SequenceQueue
     public void Remove(PacketBuffer buffer)
     {
         TreeRemove(buffer);
-        if (buffer.Previous is null)
-        {
-            First = buffer.Next;
-        }
-        else
-        {
-            buffer.Previous.Next = buffer.Next;
-        }
-
-        if (buffer.Next is null)
-        {
-            Last = buffer.Previous;
-        }
-        else
-        {
-            buffer.Next.Previous = buffer.Previous;
-        }
-
-        buffer.Next = buffer.Previous = buffer.TreeLeft = buffer.TreeRight = null;
-        Count--;
+        _inOrder.Remove(buffer);
+        buffer.TreeLeft = buffer.TreeRight = null;
     }
 
     /// <summary>The last buffer that begins at or before <paramref name="sequence"/>, or null.</summary>
