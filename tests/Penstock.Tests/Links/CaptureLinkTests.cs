@@ -117,7 +117,7 @@ public sealed class CaptureLinkTests
         cable.B.Attach(b);
         Round();
         long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 2_000; i++)
         {
             Round();
         }

@@ -100,7 +100,7 @@ public class PcapNgWriterTests
         (byte[] head, byte[] payload) = Segment(1_000, 1);
         writer.Write(head, payload, 0, PacketDirection.Inbound);
         long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1_000; i++)
+        for (int i = 0; i < 5_000; i++)
         {
             writer.Write(head, payload, i, PacketDirection.Inbound);
         }

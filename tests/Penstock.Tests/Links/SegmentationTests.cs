@@ -111,7 +111,7 @@ public sealed class SegmentationTests
         }
 
         long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 2_000; i++)
         {
             LinkOutput.Transmit(link, TestPackets.Tcp(pool, 60_000, gsoSize: 1460), out _);
         }

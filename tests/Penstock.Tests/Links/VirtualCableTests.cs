@@ -510,7 +510,7 @@ public sealed class VirtualCableTests : IDisposable
         }
 
         long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 50; i++)
+        for (int i = 0; i < 500; i++)
         {
             Burst();
         }
