@@ -18,7 +18,9 @@ public class FuzzTests(ITestOutputHelper output)
     public void Random_inputs_break_nothing(string target)
     {
         double seconds = double.TryParse(Environment.GetEnvironmentVariable("PENSTOCK_FUZZ_SECONDS"), CultureInfo.InvariantCulture, out double set) ? set : 20;
-        ulong seed = (ulong)Environment.TickCount64;
+        ulong seed = ulong.TryParse(Environment.GetEnvironmentVariable("PENSTOCK_FUZZ_SEED"), CultureInfo.InvariantCulture, out ulong wanted)
+            ? wanted
+            : (ulong)Environment.TickCount64;
         output.WriteLine($"{target}: seed {seed}");
         long executions = FuzzRunner.Run(target, TimeSpan.FromSeconds(seconds), seed);
         output.WriteLine($"{target}: {executions} executions in {seconds} s");
