@@ -36,4 +36,7 @@ internal enum SegmentFlags : ushort
 
     /// <summary>A segment that was sent once (it has a sent time).</summary>
     EverSent = 128,
+
+    /// <summary>Some of the payload lives in the application's pages, and a token (one for each buffer) says when they are free again.</summary>
+    ZeroCopy = 256,
 }

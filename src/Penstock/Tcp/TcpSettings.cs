@@ -99,6 +99,12 @@ internal sealed class TcpSettings
     /// <summary>The flush policy of the send loop: new buffers between two looks at the backlog (0 never, 1 the original patch, 16 Linux today).</summary>
     public int BacklogFlushBuffers = 16;
 
+    /// <summary>
+    /// A long send also looks at the backlog as soon as this time has passed since it last did, between the chunks of one buffer too; 0 switches that off. Together with
+    /// <see cref="BacklogFlushBuffers"/> this is the adaptive policy.
+    /// </summary>
+    public long BacklogFlushBudgetNanos = 1_000_000;
+
     /// <summary>One ACK for a whole backlog drain (net.ipv4.tcp_backlog_ack_defer).</summary>
     public bool BacklogAckDefer = true;
 
