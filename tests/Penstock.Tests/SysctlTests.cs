@@ -16,6 +16,7 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.core.rmem_max", "4194304", "2304", "2303" },
         { "net.core.wmem_max", "4194304", "4608", "4607" },
         { "net.core.somaxconn", "4096", "0", "-1" },
+        { "net.core.optmem_max", "131072", "65536", "-1" },
         { "net.ipv4.tcp_rmem", "4096\t131072\t6291456", "8192\t8192\t16384", "4096\t131072" },
         { "net.ipv4.tcp_wmem", "4096\t16384\t4194304", "1\t2\t3", "0\t1\t2" },
         { "net.ipv4.tcp_mem", "6144\t8192\t12288", "10\t20\t30", "30\t20\t10" },

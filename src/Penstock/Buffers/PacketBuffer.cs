@@ -231,6 +231,19 @@ internal sealed unsafe partial class PacketBuffer
             offset = 0;
             count -= take;
         }
+
+        // Only that: what else the flags say is the queued buffer's affair (R2.23).
+        Segment |= source.Segment & SegmentFlags.ZeroCopy;
+    }
+
+    /// <summary>A link copies this payload to somebody inside this process, who may keep it for ever: whoever lent the memory is told (R2.13).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void NoteCopied()
+    {
+        if ((Segment & SegmentFlags.ZeroCopy) != 0)
+        {
+            NoteFragmentsCopied();
+        }
     }
 
     /// <summary>Copies payload bytes from <paramref name="offset"/> on; returns how many were there.</summary>
@@ -321,6 +334,14 @@ internal sealed unsafe partial class PacketBuffer
         HeadTrueSize = ObjectSize;
         TrueSize = ObjectSize;
         _headStart = _headEnd = 0;
+    }
+
+    private void NoteFragmentsCopied()
+    {
+        for (int i = 0; i < FragmentCount; i++)
+        {
+            SlotAt(i).Owner.NoteCopied();
+        }
     }
 
     private void AttachOverflow()

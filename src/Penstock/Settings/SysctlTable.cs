@@ -22,6 +22,7 @@ internal static class SysctlTable
         // Buffers and memory.
         Numbers("net.core.rmem_max", "Largest SO_RCVBUF that a socket may ask for, before it is doubled, bytes.", 2304, int.MaxValue, s => ref s.CoreReceiveMax),
         Numbers("net.core.wmem_max", "Largest SO_SNDBUF that a socket may ask for, before it is doubled, bytes.", 4608, int.MaxValue, s => ref s.CoreSendMax),
+        Numbers("net.core.optmem_max", "Memory for the notifications of one socket's zero-copy sends, open and unread, bytes.", 0, int.MaxValue, s => ref s.OptionalMemoryMax),
         Numbers(V4 + "tcp_rmem", "Smallest, first and largest automatic receive buffer, bytes.", 1, int.MaxValue,
             s => ref s.ReceiveBufferMin, s => ref s.ReceiveBufferDefault, s => ref s.ReceiveBufferMax),
         Numbers(V4 + "tcp_wmem", "Smallest, first and largest automatic send buffer, bytes.", 1, int.MaxValue,

@@ -289,7 +289,7 @@ internal sealed partial class TcpConnection
         buffer.EndSequence = rest.Sequence;
         rest.TcpFlags = buffer.TcpFlags;
         buffer.TcpFlags &= ~(TcpFlags.Fin | TcpFlags.Psh);
-        rest.Segment = buffer.Segment;
+        rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
         rest.DeviceMark = buffer.DeviceMark;

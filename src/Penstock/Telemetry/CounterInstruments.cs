@@ -119,5 +119,9 @@ internal static class CounterInstruments
         new(StackCounter.TcpFromZeroWindowAdv, "penstock.tcp.window.opened", Event, "The own window went from zero to open."),
         new(StackCounter.TcpWantZeroWindowAdv, "penstock.tcp.window.wanted_closed", Event, "A window of zero was advertised although more was wanted."),
         new(StackCounter.TcpMemoryPressures, "penstock.tcp.memory.pressures", Event, "Times that TCP came under memory pressure."),
+        new(StackCounter.TcpZeroCopySends, "penstock.tcp.zero_copy.sends", "{send}", "Zero-copy sends begun."),
+        new(StackCounter.TcpZeroCopyCopied, "penstock.tcp.zero_copy.copied", "{send}", "Zero-copy sends whose data was copied on its way after all."),
+        new(StackCounter.TcpZeroCopyRefused, "penstock.tcp.zero_copy.refused", "{send}", "Zero-copy sends refused for lack of notification or pinned memory."),
+        new(StackCounter.TcpZeroCopyDowngrades, "penstock.tcp.zero_copy.downgrades", "{buffer}", "Buffers of zero-copy data that were charged because copied data joined them."),
     ];
 }

@@ -275,6 +275,18 @@ public enum StackCounter
     /// <summary>Times that the memory limits (<c>tcp_mem</c>) put TCP under pressure.</summary>
     TcpMemoryPressures,
 
+    /// <summary>Zero-copy sends begun.</summary>
+    TcpZeroCopySends,
+
+    /// <summary>Zero-copy sends whose data was copied on its way after all.</summary>
+    TcpZeroCopyCopied,
+
+    /// <summary>Zero-copy sends refused because the socket's optional memory or the stack's limit of pinned memory was used up.</summary>
+    TcpZeroCopyRefused,
+
+    /// <summary>Buffers of pure zero-copy data that were charged after all because copied data joined them.</summary>
+    TcpZeroCopyDowngrades,
+
     /// <summary>Segments carried by the original transmissions, for the retransmission share.</summary>
     TcpOrigDataSent,
 
