@@ -70,6 +70,8 @@ internal sealed partial class TcpConnection
         BacklogMemory = BacklogBytes,
         Drops = _backlogDrops,
         BacklogFlushes = _flushes,
+        BacklogEmptyChecks = _emptyChecks,
+        FlushClockReads = _flushClockReads,
         BacklogEnqueued = _backlogEnqueued,
         BacklogCoalesced = _backlogCoalesced,
     };
