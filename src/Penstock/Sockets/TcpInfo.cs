@@ -177,6 +177,9 @@ public sealed record TcpInfo
     /// <summary>Times that a send looked at its backlog and found it empty.</summary>
     public int BacklogEmptyChecks { get; init; }
 
+    /// <summary>Times that a receive worked off the backlog before it left or waited.</summary>
+    public int BacklogReceiveFlushes { get; init; }
+
     /// <summary>Times that sends read the clock for the sake of the flush policy's budget.</summary>
     public long FlushClockReads { get; init; }
 

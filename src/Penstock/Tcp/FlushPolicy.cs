@@ -27,6 +27,9 @@ internal struct FlushPolicy
     {
     }
 
+    /// <summary>Nothing is ever looked at.</summary>
+    public readonly bool IsOff => _everyBuffers == 0;
+
     /// <summary>The clock has to be read after each chunk.</summary>
     public bool IsTimed { get; private set; }
 

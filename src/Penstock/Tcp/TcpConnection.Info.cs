@@ -71,6 +71,7 @@ internal sealed partial class TcpConnection
         Drops = _backlogDrops,
         BacklogFlushes = _flushes,
         BacklogEmptyChecks = _emptyChecks,
+        BacklogReceiveFlushes = _receiveFlushes,
         FlushClockReads = _flushClockReads,
         BacklogEnqueued = _backlogEnqueued,
         BacklogCoalesced = _backlogCoalesced,

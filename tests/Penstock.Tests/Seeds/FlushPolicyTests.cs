@@ -234,7 +234,7 @@ public class FlushPolicyTests
     public async Task An_ACK_that_is_owed_when_the_budget_is_used_up_does_not_wait_for_data_to_ride_on()
     {
         await using HandPeer peer = Slow(250_000);
-        peer.Connection.QuickAck = false;
+        peer.Data(10);
         Action<int> elapse = peer.InCopy!;
         long asked = 0, answered = 0;
         peer.Link.OnSent = sent => answered = answered == 0 && asked != 0 && sent.Acknowledgment == peer.Next ? peer.Time.NowNanos : answered;
@@ -242,6 +242,7 @@ public class FlushPolicyTests
         {
             if (copy == 20)
             {
+                // In a conversation an ACK waits for data.
                 peer.Connection.QuickAck = false;
                 asked = peer.Time.NowNanos;
                 peer.Data(10);
