@@ -131,4 +131,15 @@ internal enum Omission : long
 
     /// <summary>A refused sender's buffer is shrunk.</summary>
     RefusalShrinksBuffer = 1L << 42,
+
+    // --- Merging of queued buffers.
+
+    /// <summary>Pure zero-copy buffers are merged only with their like.</summary>
+    CollapseKeepsKinds = 1L << 47,
+
+    /// <summary>When merging SACKed buffers fills a hole, the one behind it is asked for itself.</summary>
+    ShiftTestsThirdNeighbor = 1L << 48,
+
+    /// <summary>Application memory is never shifted between SACKed buffers.</summary>
+    ShiftRefusesZeroCopy = 1L << 49,
 }

@@ -302,7 +302,7 @@ internal sealed partial class TcpConnection
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
     private void FreeQueued(PacketBuffer buffer)
     {
-        int charged = (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
+        int charged = ChargeOf(buffer);
         if ((Omitted & Omission.RealHeadSize) != 0)
         {
             charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
@@ -311,6 +311,10 @@ internal sealed partial class TcpConnection
         Memory.UnchargeSend(buffer.TrueSize, charged);
         buffer.Free();
     }
+
+    /// <summary>What of a queued buffer is charged: all of it, or of a pure zero-copy one only its head (R2.17).</summary>
+    private static int ChargeOf(PacketBuffer buffer) =>
+        (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
 
     private void MeasureRtt(ref AckOutcome outcome)
     {
