@@ -214,6 +214,9 @@ public class MergeTests
         Sack(peer, (Mss, (2 * Mss) + 700));
         Assert.Equal(before, peer.Connection.QueuedBuffers().Count);
         Assert.Equal(1, peer.Connection.Snapshot().Sacked);
+        Sack(peer, (Mss, 3 * Mss));
+        Assert.Equal(before, peer.Connection.QueuedBuffers().Count);
+        Assert.Equal(2, peer.Connection.Snapshot().Sacked);
         peer.Check();
     }
 
