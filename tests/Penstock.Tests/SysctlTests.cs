@@ -42,6 +42,7 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.ip_default_ttl", "64", "255", "0" },
         { "net.ipv4.tcp_recovery", "1", "0", "256" },
         { "net.ipv4.tcp_early_retrans", "3", "0", "5" },
+        { "net.ipv4.tcp_retrans_collapse", "1", "0", "2" },
         { "net.ipv4.tcp_reordering", "3", "10", "0" },
         { "net.ipv4.tcp_max_reordering", "300", "1000", "0" },
         { "net.ipv4.tcp_rto_min_us", "200000", "5000", "0" },

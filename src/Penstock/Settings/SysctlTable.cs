@@ -73,6 +73,7 @@ internal static class SysctlTable
         // Loss recovery.
         Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
         Numbers(V4 + "tcp_early_retrans", "Tail-loss probes (RFC 8985 7): 3 and 4 on, others off.", 0, 4, s => ref s.EarlyRetrans),
+        Flag(V4 + "tcp_retrans_collapse", "Sends small segments that are sent again as fewer full ones.", s => ref s.RetransmitCollapse),
         Numbers(V4 + "tcp_reordering", "Reordering that a new connection expects, segments.", 1, int.MaxValue, s => ref s.Reordering),
         Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),

@@ -325,6 +325,11 @@ internal sealed partial class TcpConnection
         {
             _sackedOut += difference;
         }
+        else if (!_sackOk && difference < 0)
+        {
+            // Duplicate ACKs stand for some of the segments, nobody knows which: never for more than there are.
+            _sackedOut = Math.Max(0, _sackedOut + difference);
+        }
 
         if ((flags & SegmentFlags.SackedRetransmitted) != 0)
         {

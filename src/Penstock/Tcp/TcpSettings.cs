@@ -55,6 +55,9 @@ internal sealed class TcpSettings
     /// <summary>net.ipv4.tcp_early_retrans: 3 or 4 allow tail-loss probes, 0 switches them off.</summary>
     public int EarlyRetrans = 3;
 
+    /// <summary>net.ipv4.tcp_retrans_collapse: small buffers are merged when they are sent again.</summary>
+    public bool RetransmitCollapse = true;
+
     /// <summary>net.ipv4.tcp_reordering and tcp_max_reordering, segments.</summary>
     public int Reordering = 3, MaxReordering = 300;
 
