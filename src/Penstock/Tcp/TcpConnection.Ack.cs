@@ -77,7 +77,7 @@ internal sealed partial class TcpConnection
         };
         if (outcome.Advanced)
         {
-            _retransmits = 0;
+            ForgetTries();
         }
 
         int packetsBefore = _packetsOut;
@@ -146,6 +146,12 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
+                if (_sndWnd == 0)
+                {
+                    // What was tried against a closed window says nothing about the path: from here on tries count anew.
+                    ForgetTries();
+                }
+
                 _sndWnd = window;
                 if (_writeQueue.First is not null)
                 {
