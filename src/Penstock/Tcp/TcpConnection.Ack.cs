@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
@@ -89,6 +90,9 @@ internal sealed partial class TcpConnection
         }
 
         _lastReceivedNanos = now;
+
+        // Whatever a router said, it has passed: a later timeout has other reasons (Linux clears sk_err_soft here).
+        _softError = SocketError.Success;
 
         // The peer lives, so probing may go on for ever; its pace is only reset by an open window (RFC 9293 3.8.6.1, in AckProbe).
         _probesOut = 0;

@@ -217,7 +217,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived) && head.Length > 0)
+        if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived))
         {
             // The peer closed its window on data in flight: it is alive as long as it answers, so this is probing, not loss.
             // Without a word for two of the longest pauses, and having tried for as long, it is the end (Linux: tcp_rtx_probe0_timed_out).
@@ -540,6 +540,12 @@ internal sealed partial class TcpConnection
         }
         else
         {
+            if (_urgentMode && _sndUp.After(_sndUna))
+            {
+                // The other probe lies before the window, where its urgent pointer is not looked at; this one is acceptable (RFC 9293 3.10.7.4, Linux does so).
+                SendProbe(urgent: true);
+            }
+
             SendProbe(urgent: false);
         }
 

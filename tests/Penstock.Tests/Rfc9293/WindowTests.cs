@@ -178,6 +178,23 @@ public class WindowTests
         Assert.Equal(SocketError.TimedOut, peer.ReadError());
     }
 
+    [Fact]
+    public void A_FIN_before_a_window_that_shrank_to_nothing_is_tried_for_as_long_as_the_peer_answers()
+    {
+        using var peer = new RawPeer(settings: ("tcp_retries2", "3"));
+        peer.Accepted();
+        peer.ShutdownSend();
+        peer.Expect(TcpFlags.FinAck, 1);
+        peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        for (int i = 0; i < 15; i++)
+        {
+            peer.Expect(TcpFlags.FinAck, 1, within: 125_000);
+            peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        }
+
+        Assert.Equal(TcpConnectionState.FinWait1, peer.Socket.State);
+    }
+
     /// <summary>Measured on Linux 6.18: 5 s after the first retransmission, whatever the peer answers.</summary>
     [Fact]
     public void The_user_timeout_counts_while_a_peer_that_answers_keeps_its_window_shut_on_data_in_flight()
