@@ -79,14 +79,14 @@ internal static class SysctlTable
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
         Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
         Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
-        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries2),
+        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5), counted in the time they take from a first one of 200 ms, as in Linux.", 0, Byte, s => ref s.Retries2),
 
         // Idle and closing.
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),
         Numbers(V4 + "tcp_keepalive_intvl", "Time between keepalive probes, seconds.", 1, Seconds, s => ref s.KeepAliveInterval),
         Numbers(V4 + "tcp_keepalive_probes", "Keepalive probes without an answer before the connection is given up.", 0, Byte, s => ref s.KeepAliveProbes),
         Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds.", 0, Seconds, s => ref s.FinTimeout),
-        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
+        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up, counted in time as those of tcp_retries2; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
         Numbers(V4 + "tcp_max_orphans", "Closed connections that may still have something to send.", 0, int.MaxValue, s => ref s.MaxOrphans),
         Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
         Flag(V4 + "tcp_rfc1337", "A reset does not end TIME-WAIT (RFC 1337).", s => ref s.Rfc1337),

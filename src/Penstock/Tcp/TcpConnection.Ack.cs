@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
@@ -77,7 +78,7 @@ internal sealed partial class TcpConnection
         };
         if (outcome.Advanced)
         {
-            _retransmits = 0;
+            ForgetTries();
         }
 
         int packetsBefore = _packetsOut;
@@ -89,6 +90,9 @@ internal sealed partial class TcpConnection
         }
 
         _lastReceivedNanos = now;
+
+        // Whatever a router said, it has passed: a later timeout has other reasons (Linux clears sk_err_soft here).
+        _softError = SocketError.Success;
 
         // The peer lives, so probing may go on for ever; its pace is only reset by an open window (RFC 9293 3.8.6.1, in AckProbe).
         _probesOut = 0;
@@ -146,6 +150,12 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
+                if (_sndWnd == 0)
+                {
+                    // What was tried against a closed window says nothing about the path: from here on tries count anew.
+                    ForgetTries();
+                }
+
                 _sndWnd = window;
                 if (_writeQueue.First is not null)
                 {
