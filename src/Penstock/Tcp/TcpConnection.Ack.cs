@@ -150,9 +150,10 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
-                if (_sndWnd == 0)
+                if (_sndWnd == 0 && !IsOrphan)
                 {
-                    // What was tried against a closed window says nothing about the path: from here on tries count anew.
+                    // What was tried against a closed window says nothing about the path: from here on tries count anew. An orphan's always count, or a peer could
+                    // keep it for ever with windows that open and shut.
                     ForgetTries();
                 }
 

@@ -301,8 +301,9 @@ internal sealed partial class TcpConnection
             InvalidateRoute();
         }
 
+        // Tries of a closed window alone, before the socket became an orphan, are not counted.
         return (IsOrphan && _tcp.TooManyOrphans)
-            || ((IsOrphan || _userTimeoutNanos == 0) && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
+            || ((IsOrphan || _userTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
     }
 
     private int TriesAllowed()
