@@ -131,4 +131,18 @@ internal enum Omission : long
 
     /// <summary>A refused sender's buffer is shrunk.</summary>
     RefusalShrinksBuffer = 1L << 42,
+
+    // --- The adaptive flush policy.
+
+    /// <summary>While a flush runs in mid-buffer, the partial tail is not sent.</summary>
+    TailWithheld = 1L << 43,
+
+    /// <summary>A long send also looks at the backlog when its budget of time is used up.</summary>
+    BudgetFlush = 1L << 44,
+
+    /// <summary>Chunks shrink while the source is slow.</summary>
+    ChunkShrinks = 1L << 45,
+
+    /// <summary>A flush for the sake of time sends the ACK that is owed.</summary>
+    OwedAckLeaves = 1L << 46,
 }

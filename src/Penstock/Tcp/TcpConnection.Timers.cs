@@ -366,7 +366,7 @@ internal sealed partial class TcpConnection
         int before = _packetsOut;
         bool sent = false;
         int mss = CurrentMss();
-        if (_writeQueue.First is { } next && PeerWindowAllows(next, mss))
+        if (FirstToSend is { } next && PeerWindowAllows(next, mss))
         {
             // New data is the best probe: it carries its own news.
             WriteTransmit(mss, NagleMode.Push, pushOne: true, probing: true);
@@ -426,7 +426,7 @@ internal sealed partial class TcpConnection
     /// <summary>Something is queued, nothing in flight, nothing may go: the peer has to be asked from time to time (RFC 9293 3.8.6.1).</summary>
     private void CheckProbeTimer()
     {
-        if (_packetsOut == 0 && _writeQueue.First is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
+        if (_packetsOut == 0 && FirstToSend is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
         {
             long now = Now;
             if (_probesOut == 0)
@@ -443,7 +443,7 @@ internal sealed partial class TcpConnection
     /// <summary>An ACK came with nothing in flight: the window may be open now.</summary>
     private void AckProbe()
     {
-        if (_writeQueue.First is not { } head)
+        if (FirstToSend is not { } head)
         {
             if (_timerMode == RetransmitTimerMode.WindowProbe)
             {
@@ -469,7 +469,7 @@ internal sealed partial class TcpConnection
 
     private void OnProbeTimer(long now)
     {
-        if (_packetsOut > 0 || _writeQueue.First is not { } head)
+        if (_packetsOut > 0 || FirstToSend is not { } head)
         {
             _probesOut = 0;
             _backoffProbes = 0;
