@@ -13,7 +13,7 @@ internal static class DemoCatalog
         new DemoEntry(
             "backlog",
             "A long send serves its own backlog: what waits, for how long, and what it costs (E1-E7).",
-            [new AckWait()],
+            [new AckWait(), new FastRetransmit(), new StalledLink(), new Atomicity(), new FlushCost(), new Flood(), new EndedSend()],
             """
             Examples:
               penstock demo backlog

@@ -106,17 +106,10 @@ internal sealed class AckWait : Experiment
         VirtualPair.Run(new PairOptions { Seed = seed, Flush = one.Flush, OneSegment = one.OneSegment }, settings, async pair =>
         {
             Task<long> sink = Sink.DrainAsync(pair.Peer);
-            var buffers = new List<double>();
+            var buffers = new BufferWatch(pair.Sender.Connection);
             var pinger = new Pinger(pair.Peer, pair.FarLink);
-            pair.Slow(new CopyModel(pair.Time, settings.FaultMicros ?? FaultMicros, CopyModel.WarmNanosPerByte, seed));
+            pair.Slow(new CopyModel(pair.Time, settings.FaultMicros ?? FaultMicros, CopyModel.WarmNanosPerByte, seed) { OnChunk = buffers.Look });
             Sampler sampler = Sampler.Start(pair, 200_000);
-            pair.NearLink.OnSent = segment =>
-            {
-                if (segment.Payload > 0)
-                {
-                    buffers.Add(segment.Payload);
-                }
-            };
             long begin = pair.Time.NowNanos;
             pinger.Start();
             for (int at = 0; at < message.Length;)
@@ -131,7 +124,7 @@ internal sealed class AckWait : Experiment
             await pair.Time.Delay(TimeSpan.FromSeconds(1)).ConfigureAwait(true);
             measured = new Measured(
                 pinger.WaitsMicros, sampler.Samples, call, pair.Sender.GetInfo(), pair.Peer.GetInfo(), pair.Far.GetCounter(StackCounter.TcpTimeouts),
-                pair.Near.GetCounter(StackCounter.TcpBacklogEmptyChecks), Distribution.Percentile(buffers, 50));
+                pair.Near.GetCounter(StackCounter.TcpBacklogEmptyChecks), Distribution.Percentile(buffers.Lengths, 50));
         });
         return measured!;
     }

@@ -17,8 +17,12 @@ internal sealed class CopyModel(VirtualTime time, int faultMicros, double nanosP
     private readonly Random _random = new((int)seed);
     private long _copied;
 
+    /// <summary>Called before each copy's time passes.</summary>
+    public Action? OnChunk { get; init; }
+
     public void OnCopied(int bytes)
     {
+        OnChunk?.Invoke();
         long pages = PagesBelow(_copied + bytes) - PagesBelow(_copied);
         _copied += bytes;
         double nanos = bytes * nanosPerByte;

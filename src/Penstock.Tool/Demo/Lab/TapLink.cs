@@ -23,6 +23,9 @@ internal sealed class TapLink(Link inner) : Link(inner.Name)
     /// <summary>Called for each segment that arrives, before the stack has it; false loses it.</summary>
     public Func<TappedSegment, bool>? OnArrived { get; set; }
 
+    /// <summary>A copy of the first packet with payload that arrived, to be sent again.</summary>
+    public byte[]? FirstData { get; private set; }
+
     internal override LinkOffloads Offloads => inner.Offloads;
 
     internal override bool MergesReceived => inner.MergesReceived;
@@ -54,10 +57,19 @@ internal sealed class TapLink(Link inner) : Link(inner.Name)
 
     private bool Passes(PacketBuffer packet)
     {
-        return OnArrived is not { } arrived
-            || !IPv4Header.TryParse(packet.FirstSpan, out IPv4Header ip, out _, verifyChecksum: false) || ip.Protocol != IpProtocol.Tcp
-            || !TcpHeader.TryParse(packet.FirstSpan[ip.HeaderLength..ip.TotalLength], out TcpSegmentHeader header, out _)
-            || arrived(new TappedSegment(header, ip.PayloadLength - header.HeaderLength, ip.TotalLength));
+        if (!IPv4Header.TryParse(packet.FirstSpan, out IPv4Header ip, out _, verifyChecksum: false) || ip.Protocol != IpProtocol.Tcp
+            || !TcpHeader.TryParse(packet.FirstSpan[ip.HeaderLength..ip.TotalLength], out TcpSegmentHeader header, out _))
+        {
+            return true;
+        }
+
+        int payload = ip.PayloadLength - header.HeaderLength;
+        if (payload > 0 && FirstData is null)
+        {
+            FirstData = packet.FirstSpan[..ip.TotalLength].ToArray();
+        }
+
+        return OnArrived?.Invoke(new TappedSegment(header, payload, ip.TotalLength)) ?? true;
     }
 
     private sealed class Tap(TapLink link, ILinkClient client) : ILinkClient

@@ -30,6 +30,10 @@ internal sealed record PairOptions
 
     public bool AckDefer { get; init; } = true;
 
+    /// <summary>As net.ipv4.tcp_timestamps.</summary>
+    public bool Timestamps { get; init; } = true;
+
+    /// <summary>Rules that the case does without: a negative control.</summary>
     public Omission Without { get; init; }
 }
 
@@ -135,6 +139,7 @@ internal sealed class VirtualPair
         options.Flush.ApplyTo(stack);
         tcp.CoreSendMax = tcp.CoreReceiveMax = 1 << 30;
         tcp.SizeGoal = settings.OneSegment ?? options.OneSegment ? 1 : 0;
+        tcp.Timestamps = options.Timestamps;
         tcp.BacklogReleaseCallback = settings.ReleaseCallback ?? true;
         tcp.BacklogAckDefer = settings.AckDefer ?? options.AckDefer;
         tcp.BacklogCoalesce = settings.Coalesce ?? true;
