@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using Penstock.Sockets;
 using Penstock.Tool.Demo.Lab;
-using Penstock.Wire;
 
 namespace Penstock.Tool.Demo.Backlog;
 
@@ -43,22 +42,18 @@ internal sealed class EndedSend : Experiment
         {
             Task<long> sink = Sink.DrainAsync(pair.Peer);
             pair.Slow(new CopyModel(pair.Time, settings.FaultMicros ?? FaultMicros, CopyModel.WarmNanosPerByte, seed));
-            long arrived = 0;
-            pair.NearLink.OnArrived = segment =>
-            {
-                arrived = arrived == 0 && segment.Header.Has(TcpFlags.Rst) ? pair.Time.NowNanos : arrived;
-                return true;
-            };
+            long ended = 0;
             Ticker? once = null;
             once = Ticker.Start(pair.Clock, EndsAfterNanos, now =>
             {
                 once!.Stop();
+                ended = now;
                 end.Act(pair.Peer);
             });
             int queued = await pair.Sender.SendAsync(message).ConfigureAwait(true);
             long returned = pair.Time.NowNanos;
             await pair.Time.Delay(TimeSpan.FromMilliseconds(1)).ConfigureAwait(true);
-            report.Add(policy.Name, end.Returned, Math.Max(0, returned - arrived) / 1e3);
+            report.Add(policy.Name, end.Returned, (returned - ended) / 1e3);
             report.Add(policy.Name, end.Partial, queued);
             report.Add(policy.Name, end.Next, await NextErrnoAsync(pair.Sender).ConfigureAwait(true));
         });
@@ -86,7 +81,7 @@ internal sealed class EndedSend : Experiment
 
         private static End Of(string name, string label, Action<TcpSocket> act) => new(
             act,
-            new Metric($"{name}_return_us", $"{label}: RST's arrival to return", "us"),
+            new Metric($"{name}_return_us", $"{label}: from there to the call's return", "us"),
             new Metric($"{name}_partial_bytes", $"{label}: bytes that the call reports", "bytes"),
             new Metric($"{name}_next_errno", $"{label}: next call's errno"));
     }

@@ -33,25 +33,14 @@ internal sealed class FlushCost : Experiment
         int rounds = settings.Full ? 21 : 7;
         IReadOnlyList<FlushPolicy> policies = FlushPolicy.For(settings);
 
-        // The first round warms up: caches, pools, and code that is still being compiled.
-        for (int round = -1; round < rounds; round++)
+        var line = new Transfer(settings, bytes);
+        try
         {
-            var took = new Dictionary<string, double>();
-            report.Begin($"round {round + 1} of {rounds}");
-            foreach (FlushPolicy policy in policies)
-            {
-                took[policy.Name] = Measure(settings, policy, bytes, round >= 0 ? report : null);
-            }
-
-            for (int i = 0; round >= 0 && i < policies.Count; i++)
-            {
-                string name = policies[i].Name;
-                report.Add(name, s_throughput, bytes * 8.0 / took[name]);
-                if (took.TryGetValue(FlushPolicy.Sixteen.Name, out double sixteen))
-                {
-                    report.Add(name, s_ratio, sixteen / took[name]);
-                }
-            }
+            Compare(line, bytes, rounds, policies, report);
+        }
+        finally
+        {
+            line.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
 
         report.Begin("the empty look");
@@ -64,14 +53,35 @@ internal sealed class FlushCost : Experiment
         }
     }
 
-    /// <summary>Seconds until all has arrived.</summary>
-    private static double Measure(DemoSettings settings, FlushPolicy policy, int bytes, ExperimentReport? report)
+    private static void Compare(Transfer line, int bytes, int rounds, IReadOnlyList<FlushPolicy> policies, ExperimentReport report)
     {
-        TransferResult transfer = Transfer.Run(policy, settings, bytes);
-        report?.Add(policy.Name, s_inner, transfer.InnerLocks * 1e9 / bytes);
-        report?.Add(policy.Name, s_clock, transfer.ClockReads / (bytes / 1048576.0));
-        report?.Add(policy.Name, s_flushes, transfer.Flushes);
-        return transfer.Seconds;
+        // The first round warms up: caches, pools, and code that is still being compiled.
+        for (int round = -1; round < rounds; round++)
+        {
+            var took = new Dictionary<string, double>();
+            report.Begin($"round {round + 1} of {rounds}");
+            foreach (FlushPolicy policy in policies)
+            {
+                TransferResult transfer = line.Run(policy);
+                took[policy.Name] = transfer.Seconds;
+                if (round >= 0)
+                {
+                    report.Add(policy.Name, s_inner, transfer.InnerLocks * 1e9 / bytes);
+                    report.Add(policy.Name, s_clock, transfer.ClockReads / (bytes / 1048576.0));
+                    report.Add(policy.Name, s_flushes, transfer.Flushes);
+                }
+            }
+
+            for (int i = 0; round >= 0 && i < policies.Count; i++)
+            {
+                string name = policies[i].Name;
+                report.Add(name, s_throughput, bytes * 8.0 / took[name]);
+                if (took.TryGetValue(FlushPolicy.Sixteen.Name, out double sixteen))
+                {
+                    report.Add(name, s_ratio, sixteen / took[name]);
+                }
+            }
+        }
     }
 
     private static double EmptyLookNanos(DemoSettings settings, FlushPolicy policy)

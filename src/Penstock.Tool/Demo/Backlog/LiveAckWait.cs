@@ -38,16 +38,14 @@ internal static class LiveAckWait
         }
 
         report.Plots.Add(new PlotData("Wait for the ACK, real time", "wait, ms (logarithmic)", "share of pings", waits) { LogX = true });
-        int pairs = settings.Full ? 41 : 21;
-        for (int round = -1; round < pairs; round++)
+        var line = new Transfer(settings, WarmMessage);
+        try
         {
-            report.Begin($"warm memory, pair {round + 1} of {pairs}");
-            double sixteen = Warm(settings, FlushPolicy.Sixteen, round >= 0 ? report : null);
-            double adaptive = Warm(settings, FlushPolicy.Adaptive, round >= 0 ? report : null);
-            if (round >= 0)
-            {
-                report.Add(FlushPolicy.Adaptive.Name, s_ratio, sixteen / adaptive);
-            }
+            Compare(line, settings.Full ? 41 : 21, report);
+        }
+        finally
+        {
+            line.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
 
         report.Remarks.Add("Real time: 4 MiB from a source that takes 0.25 ms a page; then 64 MiB of warm memory, adaptive and 16 in turns.");
@@ -84,10 +82,24 @@ internal static class LiveAckWait
         }
     }
 
-    /// <summary>Seconds until 64 MiB of warm memory have arrived.</summary>
-    private static double Warm(DemoSettings settings, FlushPolicy policy, ExperimentReport? report)
+    private static void Compare(Transfer line, int pairs, ExperimentReport report)
     {
-        TransferResult transfer = Transfer.Run(policy, settings, WarmMessage);
+        for (int round = -1; round < pairs; round++)
+        {
+            report.Begin($"warm memory, pair {round + 1} of {pairs}");
+            double sixteen = Warm(line, FlushPolicy.Sixteen, round >= 0 ? report : null);
+            double adaptive = Warm(line, FlushPolicy.Adaptive, round >= 0 ? report : null);
+            if (round >= 0)
+            {
+                report.Add(FlushPolicy.Adaptive.Name, s_ratio, sixteen / adaptive);
+            }
+        }
+    }
+
+    /// <summary>Seconds until all of it has arrived.</summary>
+    private static double Warm(Transfer line, FlushPolicy policy, ExperimentReport? report)
+    {
+        TransferResult transfer = line.Run(policy);
         report?.Add(policy.Name, s_warm, WarmMessage * 8.0 / transfer.Seconds);
         report?.Add(policy.Name, s_clock, transfer.ClockReads / (WarmMessage / 1048576.0));
         return transfer.Seconds;

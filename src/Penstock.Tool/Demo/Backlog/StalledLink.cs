@@ -6,7 +6,7 @@ namespace Penstock.Tool.Demo.Backlog;
 internal sealed class StalledLink : Experiment
 {
     private const int Message = 64 << 20;
-    private const long Rate = 1_000_000_000;
+    private const long Rate = 500_000_000;
     private const double NanosPerByte = 1;
     private static readonly Metric s_busy = new("link_busy_share", "link busy during the call", "share");
     private static readonly Metric s_delivered = new("delivered_bytes", "delivered when the call returns", "bytes");
@@ -19,7 +19,7 @@ internal sealed class StalledLink : Experiment
     public override string Title => "Link kept busy";
 
     public override string Setup =>
-        "64 MiB in one send, copied at 1 GB/s from warm memory, to a peer that reads at once and offers 64 KiB of window. Link 1 Gbit/s, 50 us each way.";
+        "64 MiB in one send, copied at 1 GB/s from warm memory, to a peer that reads at once and offers 64 KiB of window. Link 500 Mbit/s, 50 us each way.";
 
     public override string Switch => "when the send looks at its backlog (--flush).";
 

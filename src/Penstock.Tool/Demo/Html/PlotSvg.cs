@@ -65,6 +65,7 @@ internal static partial class PlotSvg
         axis.MajorGridlineStyle = LineStyle.Solid;
         axis.MajorGridlineColor = s_grid;
         axis.TextColor = axis.TitleColor = s_ink;
+        axis.AxisTitleDistance = 14;
         axis.StringFormat = logarithmic ? "0.####" : null;
         return axis;
     }
@@ -106,7 +107,7 @@ internal static partial class PlotSvg
         return svg;
     }
 
-    private static string Text(OxyColor color) => $"#{color.R:x2}{color.G:x2}{color.B:x2}";
+    private static string Text(OxyColor color) => $"rgb({color.R},{color.G},{color.B})";
 
     /// <summary>The opening of the element with the fixed size and the namespaces that an SVG inside HTML does without.</summary>
     [GeneratedRegex("<svg[^>]*?(?=>)", RegexOptions.CultureInvariant)]

@@ -2,7 +2,9 @@ using Penstock.Tcp;
 
 namespace Penstock.Tool.Demo.Lab;
 
-/// <summary>Notes how far each buffer of the write queue was filled before the send went on to the next one.</summary>
+/// <summary>
+/// Notes how far each buffer at the tail of the write queue was filled before the send went on to another one: a new one, or the rest of one whose first part has left.
+/// </summary>
 internal sealed class BufferWatch(TcpConnection connection)
 {
     private readonly List<double> _lengths = [];
@@ -15,13 +17,13 @@ internal sealed class BufferWatch(TcpConnection connection)
     /// <summary>Looks at the tail; call it before each chunk is copied.</summary>
     public void Look()
     {
-        uint start = connection.QueuedBuffers()[^1].Sequence;
-        if (_any && start != _start)
+        QueuedBuffer tail = connection.QueuedBuffers()[^1];
+        if (_any && tail.Sequence != _start)
         {
-            _lengths.Add(start - _start);
+            _lengths.Add(tail.Sequence + (uint)tail.Length - _start);
         }
 
-        _start = start;
+        _start = tail.Sequence;
         _any = true;
     }
 }
