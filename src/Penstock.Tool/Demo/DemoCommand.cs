@@ -40,6 +40,7 @@ internal static class DemoCommand
     private static readonly Option<bool?> s_goal = new("--goal")
     {
         HelpName = "64k|1mss",
+        Arity = ArgumentArity.ExactlyOne,
         Description = "Fixes what a queued buffer is filled to.",
         CustomParser = result => OptionText.Parse(
             result,
@@ -154,6 +155,7 @@ internal static class DemoCommand
     private static Option<bool?> OnOff(string name, string description) => new(name)
     {
         HelpName = "on|off",
+        Arity = ArgumentArity.ExactlyOne,
         Description = description,
         CustomParser = result => OptionText.Parse(
             result,
