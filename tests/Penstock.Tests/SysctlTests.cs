@@ -59,6 +59,13 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.tcp_invalid_ratelimit", "500", "0", "-1" },
         { "net.ipv4.tcp_backlog_ack_defer", "1", "0", "2" },
         { "net.ipv4.tcp_stdurg", "0", "1", "2" },
+        { "penstock.tcp_backlog_flush_buffers", "16", "0", "-1" },
+        { "penstock.tcp_backlog_flush_budget_us", "1000", "0", "1000001" },
+        { "penstock.tcp_backlog_release_callback", "1", "0", "2" },
+        { "penstock.tcp_backlog_coalesce", "1", "0", "2" },
+        { "penstock.tcp_backlog_receive_flush", "1", "0", "2" },
+        { "penstock.tcp_backlog_wait_histogram", "0", "1", "2" },
+        { "penstock.tcp_size_goal", "0", "1", "65536" },
     };
 
     [Theory]

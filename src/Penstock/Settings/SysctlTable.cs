@@ -1,15 +1,19 @@
 using Penstock.Tcp;
 using Penstock.Tcp.Congestion;
+using Penstock.Time;
 
 namespace Penstock;
 
 /// <summary>
-/// Every setting that has a name in Linux, a row each: name, meaning, range, field. Ranges are what Linux 6.18 takes, narrowed where a value would make no
+/// Every setting, a row each: name, meaning, range, field. What has a name in Linux has that, the rest begins with <c>penstock.</c>. Ranges are what Linux 6.18 takes, narrowed where a value would make no
 /// sense. docs/tuning.md shows this table; a test compares the two.
 /// </summary>
 internal static class SysctlTable
 {
     private const string V4 = "net.ipv4.";
+
+    /// <summary>For what Linux has no name.</summary>
+    private const string Own = "penstock.";
 
     /// <summary>What Linux keeps in eight bits.</summary>
     private const int Byte = 255;
@@ -91,6 +95,16 @@ internal static class SysctlTable
         Numbers(V4 + "tcp_invalid_ratelimit", "Least time between two ACKs for invalid segments of a connection, milliseconds.", 0, int.MaxValue, s => ref s.InvalidRateLimitMilliseconds),
         Flag(V4 + "tcp_backlog_ack_defer", "Sends one ACK for all that waited in the backlog.", s => ref s.BacklogAckDefer),
         Flag(V4 + "tcp_stdurg", "The urgent pointer points behind the urgent byte (RFC 1122) instead of at it.", s => ref s.StandardUrgent),
+
+        // What Linux has no setting for: the backlog of a socket that is in use, and the size of queued buffers.
+        Numbers(Own + "tcp_backlog_flush_buffers", "A long send looks at its backlog before each so many new buffers: 1 as Linux 4.7, 16 as Linux today, 0 never.", 0, int.MaxValue, s => ref s.BacklogFlushBuffers),
+        Numbers(Own + "tcp_backlog_flush_budget_us", "It also looks when this time would pass since it last did, in mid-buffer too, microseconds; 0 switches that off.", 0, 1_000_000,
+            t => t.Settings.BacklogFlushBudgetNanos / Nanos.PerMicrosecond, (t, v) => t.Settings.BacklogFlushBudgetNanos = v * Nanos.PerMicrosecond),
+        Flag(Own + "tcp_backlog_release_callback", "A flush also does what timers and devices left for the socket's release.", s => ref s.BacklogReleaseCallback),
+        Flag(Own + "tcp_backlog_coalesce", "Merges packets in the backlog.", s => ref s.BacklogCoalesce),
+        Flag(Own + "tcp_backlog_receive_flush", "A receive works off the backlog before it leaves or waits.", s => ref s.BacklogReceiveFlush),
+        Flag(Own + "tcp_backlog_wait_histogram", "Measures how long packets wait in backlogs, for `penstock.tcp.backlog.wait`.", s => ref s.BacklogWaitHistogram),
+        Numbers(Own + "tcp_size_goal", "Payload that a queued buffer is filled to, bytes: 0 as Linux, up to 64 KiB, 1 one segment.", 0, ushort.MaxValue, s => ref s.SizeGoal),
     ];
 
     private static NumbersEntry Numbers(string key, string meaning, int minimum, int maximum, params SettingField[] fields) =>

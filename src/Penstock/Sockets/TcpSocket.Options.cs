@@ -107,6 +107,15 @@ public sealed partial class TcpSocket
         }
     }
 
+    /// <summary>When a long send works off what arrives meanwhile. Setting it acts from the next send on; null gives the socket the stack's policy again, and reading tells that one then.</summary>
+    [System.Diagnostics.CodeAnalysis.AllowNull]
+    public TcpFlushPolicy FlushPolicy
+    {
+        get => _connection.FlushPolicy
+            ?? TcpFlushPolicy.Of(_connection.Stack.Tcp.Settings.BacklogFlushBuffers, _connection.Stack.Tcp.Settings.BacklogFlushBudgetNanos);
+        set => Change(value, static (connection, policy) => connection.FlushPolicy = policy);
+    }
+
     private void Change<T>(T value, Action<TcpConnection, T> change)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);

@@ -50,6 +50,9 @@ public abstract class TcpSocketOptions
     /// <summary>Time to live of the packets sent, 1-255 (IP_TTL); null: <c>net.ipv4.ip_default_ttl</c>.</summary>
     public byte? TimeToLive { get; set; }
 
+    /// <summary>When a long send works off what arrives meanwhile; null, the default: the stack's, which is <see cref="TcpFlushPolicy.Adaptive"/> unless <see cref="Sysctl"/> was told otherwise. Linux has no such option: it flushes every 16 buffers.</summary>
+    public TcpFlushPolicy? FlushPolicy { get; set; }
+
     /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
     internal Action<TcpConnection>? Prepare { get; set; }
 
@@ -84,6 +87,7 @@ public abstract class TcpSocketOptions
         connection.NoDelay = NoDelay;
         connection.UrgentInline = OutOfBandInline;
         connection.TypeOfService = TypeOfService;
+        connection.FlushPolicy = FlushPolicy;
         if (TimeToLive is { } hops)
         {
             connection.TimeToLive = hops;

@@ -1,8 +1,8 @@
 namespace Penstock.Tcp;
 
 /// <summary>
-/// When a long send looks at its backlog: before each so many new buffers, and also, while it has a budget of time, as soon as that has passed since it last looked, between the chunks of one buffer
-/// too. The chunks shrink to a page while the source is slow, so that one takes a small part of the budget. Decides only; the send loop looks, and reads the clock. The owner's.
+/// When a long send looks at its backlog: before each so many new buffers, and also, while it has a budget of time, before a chunk that would end behind it, between the chunks of one buffer
+/// too: nothing waits longer than the budget. The chunks shrink to a page while the source is slow, so that one takes a small part of the budget. Decides only; the send loop looks, and reads the clock. The owner's.
 /// </summary>
 internal struct FlushPolicy
 {
@@ -20,17 +20,21 @@ internal struct FlushPolicy
     private int _newBuffers;
     private long _lookedAtNanos;
     private long _readAtNanos;
+    private long _tookNanos;
     private int _chunk = LargestChunk;
 
     public FlushPolicy()
     {
     }
 
+    /// <summary>Nothing is ever looked at.</summary>
+    public readonly bool IsOff => _everyBuffers == 0;
+
     /// <summary>The clock has to be read after each chunk.</summary>
     public bool IsTimed { get; private set; }
 
-    /// <summary>The budget was used up when the clock was last read.</summary>
-    public readonly bool IsLate => IsTimed && _readAtNanos - _lookedAtNanos >= _budgetNanos;
+    /// <summary>The budget is used up, or would be after another chunk like the last.</summary>
+    public readonly bool IsLate => IsTimed && _readAtNanos - _lookedAtNanos + _tookNanos >= _budgetNanos;
 
     /// <summary>Bytes to copy before the clock is read again. Remembered from send to send: a source that was slow still is, as a rule.</summary>
     public readonly int Chunk => IsTimed ? _chunk : LargestChunk;
@@ -45,16 +49,20 @@ internal struct FlushPolicy
     }
 
     /// <summary>The clock starts afresh, at the beginning and behind a flush: the time that the flush itself took says nothing about the source.</summary>
-    public void Restart(long nowNanos) => _lookedAtNanos = _readAtNanos = nowNanos;
+    public void Restart(long nowNanos)
+    {
+        _lookedAtNanos = _readAtNanos = nowNanos;
+        _tookNanos = 0;
+    }
 
     public void OnNewBuffer() => _newBuffers++;
 
     /// <summary>A chunk is copied. A slow one shrinks the next at once, whole ones that were fast double it.</summary>
     public void OnChunk(int bytes, long nowNanos)
     {
-        long took = nowNanos - _readAtNanos;
+        _tookNanos = nowNanos - _readAtNanos;
         _readAtNanos = nowNanos;
-        long fits = took <= 0 ? LargestChunk : bytes * (_budgetNanos / ChunksPerBudget) / took;
+        long fits = _tookNanos <= 0 ? LargestChunk : bytes * (_budgetNanos / ChunksPerBudget) / _tookNanos;
         if (fits < _chunk)
         {
             _chunk = Math.Max((int)fits & -Page, Page);
@@ -72,5 +80,6 @@ internal struct FlushPolicy
     {
         _newBuffers = 0;
         _lookedAtNanos = _readAtNanos;
+        _tookNanos = 0;
     }
 }

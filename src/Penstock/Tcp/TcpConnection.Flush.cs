@@ -3,11 +3,15 @@ namespace Penstock.Tcp;
 /// <summary>A long send's look at its backlog: whether it is time, and what it does. When it is time is <see cref="FlushPolicy"/>'s to say.</summary>
 internal sealed partial class TcpConnection
 {
+    /// <summary>The socket's own policy; null while it follows the stack's settings.</summary>
+    public TcpFlushPolicy? FlushPolicy { get; set; }
+
     private void BeginFlushPolicy(long remaining)
     {
         TcpSettings settings = _tcp.Settings;
-        _flush.Begin(
-            settings.BacklogFlushBuffers, (Omitted & Omission.BudgetFlush) == 0 ? settings.BacklogFlushBudgetNanos : 0, remaining);
+        TcpFlushPolicy? own = FlushPolicy;
+        long budget = own?.BudgetNanos ?? settings.BacklogFlushBudgetNanos;
+        _flush.Begin(own?.Buffers ?? settings.BacklogFlushBuffers, (Omitted & Omission.BudgetFlush) == 0 ? budget : 0, remaining);
     }
 
     private long ReadFlushClock()
@@ -17,8 +21,7 @@ internal sealed partial class TcpConnection
     }
 
     private bool IsFlushDue(bool beforeNewBuffer) =>
-        _flush.IsDue(beforeNewBuffer)
-        || (beforeNewBuffer && _tcp.Settings.BacklogFlushBuffers > 0 && (Omitted & Omission.ProgressBetweenFlushes) != 0);
+        _flush.IsDue(beforeNewBuffer) || (beforeNewBuffer && !_flush.IsOff && (Omitted & Omission.ProgressBetweenFlushes) != 0);
 
     /// <summary>
     /// Works off what waits, keeping the socket; true when there was something, and everything has to be read again. The partial tail of a send that is in mid-buffer is held back meanwhile as if more were coming, and so it
@@ -49,4 +52,21 @@ internal sealed partial class TcpConnection
 
         return (Omitted & (Omission.RestartAfterFlush | Omission.NoPointerAcrossFlush)) == 0;
     }
+
+    /// <summary>A reader has taken all there is: works off what waits before it leaves or sleeps. True when there was something (Linux: recvmsg flushes instead of releasing the socket).</summary>
+    private bool FlushForReader()
+    {
+        if (!_tcp.Settings.BacklogReceiveFlush || !FlushBacklog(_tcp.Settings.BacklogReleaseCallback))
+        {
+            return false;
+        }
+
+        _receiveFlushes++;
+        _stack.Counters.Add(StackCounter.TcpBacklogReceiveFlushes);
+        return true;
+    }
+
+    protected override bool MeasuresWaits => _tcp.Settings.BacklogWaitHistogram;
+
+    protected override void OnWaited(long queuedNanos) => _stack.Meter?.OnBacklogWait(Now - queuedNanos);
 }

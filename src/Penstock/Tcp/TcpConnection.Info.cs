@@ -70,6 +70,9 @@ internal sealed partial class TcpConnection
         BacklogMemory = BacklogBytes,
         Drops = _backlogDrops,
         BacklogFlushes = _flushes,
+        BacklogEmptyChecks = _emptyChecks,
+        BacklogReceiveFlushes = _receiveFlushes,
+        FlushClockReads = _flushClockReads,
         BacklogEnqueued = _backlogEnqueued,
         BacklogCoalesced = _backlogCoalesced,
     };

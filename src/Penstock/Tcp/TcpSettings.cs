@@ -114,6 +114,12 @@ internal sealed class TcpSettings
     /// <summary>Run what timers and completions deferred at each flush, not only at release.</summary>
     public bool BacklogReleaseCallback = true;
 
+    /// <summary>A receive that has taken all there is works off the backlog before it leaves or waits.</summary>
+    public bool BacklogReceiveFlush = true;
+
+    /// <summary>Measures how long packets wait in backlogs, for the histogram; costs two looks at the clock for each packet.</summary>
+    public bool BacklogWaitHistogram;
+
     /// <summary>Payload bytes a queued buffer is filled to; 0 leaves it to the stack (up to 64 KiB), 1 means one segment.</summary>
     public int SizeGoal;
 }

@@ -75,6 +75,7 @@ internal static class CounterInstruments
         new(StackCounter.TcpBacklogDrop, "penstock.tcp.backlog.dropped", Packet, "Packets dropped because a backlog was full."),
         new(StackCounter.TcpBacklogFlushes, "penstock.tcp.backlog.flushes", Event, "Backlog flushes inside a send that found something to do."),
         new(StackCounter.TcpBacklogEmptyChecks, "penstock.tcp.backlog.empty_checks", Event, "Looks at the backlog inside a send that found it empty."),
+        new(StackCounter.TcpBacklogReceiveFlushes, "penstock.tcp.backlog.receive_flushes", Event, "Backlog flushes of a receive that found something to do."),
         new(StackCounter.TcpRcvQDrop, "penstock.tcp.receive.dropped", Packet, "Data dropped for lack of receive memory."),
         new(StackCounter.TcpZeroWindowDrop, "penstock.tcp.receive.zero_window.dropped", Packet, "Data dropped beyond a window that was closed."),
         new(StackCounter.TcpRcvCoalesce, "penstock.tcp.receive.coalesced", Packet, "Data packets merged into the last one of a receive queue."),

@@ -289,6 +289,9 @@ public enum StackCounter
 
     /// <summary>Connections refused because of a full table or port range.</summary>
     TcpPortsExhausted,
+
+    /// <summary>Backlog flushes of a receive that found something to do.</summary>
+    TcpBacklogReceiveFlushes,
 }
 
 /// <summary>The counters of one stack. Any thread adds; readers may see one value before another.</summary>

@@ -85,7 +85,14 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         }
     }
 
-    public void OnCopied(int bytes) => InCopy?.Invoke(++_copies);
+    /// <summary>Sizes of the chunks of the last send.</summary>
+    public List<int> Chunks { get; } = [];
+
+    public void OnCopied(int bytes)
+    {
+        Chunks.Add(bytes);
+        InCopy?.Invoke(++_copies);
+    }
 
     /// <summary>A large window both ways of thinking: the peer's offer and the congestion window.</summary>
     public HandPeer Open(int congestionWindow = 100_000)
@@ -108,6 +115,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public int Send(int bytes, TcpSendFlags flags, out SocketError error)
     {
         _copies = 0;
+        Chunks.Clear();
         return Socket.TrySend(Pattern(bytes), flags, out error);
     }
 
