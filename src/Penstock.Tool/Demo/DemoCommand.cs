@@ -8,6 +8,8 @@ internal static class DemoCommand
 {
     public const string Name = "demo";
 
+    private static readonly string[] s_onOff = ["on", "off"];
+
     private static readonly Option<bool> s_json = new("--json") { Description = "One line of JSON a figure instead of tables." };
 
     private static readonly Option<string?> s_html = new("--html") { HelpName = "FILE", Description = "Also writes one self-contained page with tables and plots." };
@@ -31,26 +33,13 @@ internal static class DemoCommand
         CustomParser = result => OptionText.Parse<FlushPolicy?>(result, FlushPolicy.TryParse, "Write off, 1, 16 or adaptive."),
     };
 
-    private static readonly Option<bool?> s_releaseCallback = OnOff("--release-cb", "Fixes whether a flush also runs what timers and completions deferred.");
+    private static readonly Option<string?> s_releaseCallback = Choice("--release-cb", s_onOff, "Fixes whether a flush also runs what timers and completions deferred.");
 
-    private static readonly Option<bool?> s_ackDefer = OnOff("--ack-defer", "Fixes whether a drain sends one ACK for all of it.");
+    private static readonly Option<string?> s_ackDefer = Choice("--ack-defer", s_onOff, "Fixes whether a drain sends one ACK for all of it.");
 
-    private static readonly Option<bool?> s_coalesce = OnOff("--coalesce", "Fixes whether packets are merged in the backlog.");
+    private static readonly Option<string?> s_coalesce = Choice("--coalesce", s_onOff, "Fixes whether packets are merged in the backlog.");
 
-    private static readonly Option<bool?> s_goal = new("--goal")
-    {
-        HelpName = "64k|1mss",
-        Arity = ArgumentArity.ExactlyOne,
-        Description = "Fixes what a queued buffer is filled to.",
-        CustomParser = result => OptionText.Parse(
-            result,
-            (string text, out bool? one) =>
-            {
-                one = text == "1mss";
-                return text is "1mss" or "64k";
-            },
-            "Write 64k or 1mss."),
-    };
+    private static readonly Option<string?> s_goal = Choice("--goal", ["64k", "1mss"], "Fixes what a queued buffer is filled to.");
 
     private static readonly Option<bool> s_eor = new("--eor") { Description = "Each call ends a record (MSG_EOR)." };
 
@@ -110,10 +99,10 @@ internal static class DemoCommand
         Full = parsed.GetValue(s_full),
         Live = parsed.GetValue(s_live),
         Flush = parsed.GetValue(s_flush),
-        ReleaseCallback = parsed.GetValue(s_releaseCallback),
-        AckDefer = parsed.GetValue(s_ackDefer),
-        Coalesce = parsed.GetValue(s_coalesce),
-        OneSegment = parsed.GetValue(s_goal),
+        ReleaseCallback = Is(parsed, s_releaseCallback, "on"),
+        AckDefer = Is(parsed, s_ackDefer, "on"),
+        Coalesce = Is(parsed, s_coalesce, "on"),
+        OneSegment = Is(parsed, s_goal, "1mss"),
         EndOfRecord = parsed.GetValue(s_eor),
         FaultMicros = parsed.GetValue(s_fault),
         Message = parsed.GetValue(s_message),
@@ -152,19 +141,21 @@ internal static class DemoCommand
         return [.. chosen.Where(e => e.HasLive)];
     }
 
-    private static Option<bool?> OnOff(string name, string description) => new(name)
+    /// <summary>Whether a choice was made and is <paramref name="yes"/>; null when it was left to the experiments.</summary>
+    private static bool? Is(ParseResult parsed, Option<string?> choice, string yes) => parsed.GetValue(choice) is { } made ? made == yes : null;
+
+    private static Option<string?> Choice(string name, string[] words, string description) => new(name)
     {
-        HelpName = "on|off",
-        Arity = ArgumentArity.ExactlyOne,
+        HelpName = string.Join('|', words),
         Description = description,
         CustomParser = result => OptionText.Parse(
             result,
-            (string text, out bool? on) =>
+            (string text, out string? chosen) =>
             {
-                on = text == "on";
-                return text is "on" or "off";
+                chosen = text;
+                return words.Contains(text);
             },
-            "Write on or off."),
+            $"Write {string.Join(" or ", words)}."),
     };
 
     private static Option<int?> Size(string name, string description) => new(name)

@@ -53,7 +53,14 @@ internal static class FigureTable
         }
 
         string median = figure.Metric.Text(figure.Value), least = figure.Metric.Text(figure.Least), most = figure.Metric.Text(figure.Most);
-        return least == most ? median : $"{median}\n({least} .. {most})";
+        return least == most ? median : $"{median}\n({Range(least, most)})";
+    }
+
+    /// <summary>The unit once, if both have the same.</summary>
+    private static string Range(string least, string most)
+    {
+        int unit = least.LastIndexOf(' ');
+        return unit > 0 && most.EndsWith(least[unit..], StringComparison.Ordinal) ? $"{least[..unit]} .. {most}" : $"{least} .. {most}";
     }
 
     /// <summary>How the figures came about.</summary>

@@ -23,7 +23,7 @@ internal sealed class FastRetransmit : Experiment
     public override string Title => "Loss to retransmission";
 
     public override string Setup =>
-        "16 MiB in one send at 0.25 ms a page, after 16 MiB that opened the windows; one segment is lost at 10 % of it. Link 1 Gbit/s, 10 ms each way.";
+        "16 MiB in one send at 0.25 ms a page, after 16 MiB that opened the windows; one segment is lost at 10, 12 or 14 % of it. Link 1 Gbit/s, 10 ms each way.";
 
     public override string Switch => "when the send looks at its backlog (--flush).";
 
@@ -36,13 +36,14 @@ internal sealed class FastRetransmit : Experiment
             for (int run = 0; run < settings.Runs; run++)
             {
                 report.Begin($"{policy.Name}, run {run + 1} of {settings.Runs}");
-                Measure(settings, policy, settings.Seed + (ulong)run, report, plotted: run == 0);
+                Measure(settings, policy, run, report);
             }
         }
     }
 
-    private static void Measure(DemoSettings settings, FlushPolicy policy, ulong seed, ExperimentReport report, bool plotted)
+    private static void Measure(DemoSettings settings, FlushPolicy policy, int run, ExperimentReport report)
     {
+        ulong seed = settings.Seed + (ulong)run;
         byte[] message = new byte[settings.Message ?? Message];
         int fault = settings.FaultMicros ?? FaultMicros;
         var options = new PairOptions { Seed = seed, Flush = policy, Rate = 1_000_000_000, Delay = TimeSpan.FromMilliseconds(DelayMillis) };
@@ -54,9 +55,11 @@ internal sealed class FastRetransmit : Experiment
             pair.Slow(new CopyModel(pair.Time, fault, CopyModel.WarmNanosPerByte, seed));
 
             long begin = pair.Time.NowNanos;
-            var loss = new LossWatch(pair, message.Length / 10);
+
+            // Not always at the same distance from a flush.
+            var loss = new LossWatch(pair, (int)(message.Length * (10L + (2 * run)) / 100));
             Sampler sampler = Sampler.Start(pair, 500_000);
-            long timeouts = pair.Near.GetCounter(StackCounter.TcpTimeouts);
+            long timeouts = pair.Near.GetCounter(StackCounter.TcpTimeouts), fast = pair.Near.GetCounter(StackCounter.TcpFastRetrans);
             await pair.Sender.SendAsync(message, settings.EndOfRecord ? TcpSendFlags.EndOfRecord : TcpSendFlags.None).ConfigureAwait(true);
             long returned = pair.Time.NowNanos;
             await pair.DrainAsync().ConfigureAwait(true);
@@ -69,8 +72,8 @@ internal sealed class FastRetransmit : Experiment
             report.Add(policy.Name, s_bytes, sampler.Samples.Max(s => s.PeerReceiveMemory));
             report.Add(policy.Name, s_packets, sampler.Samples.Max(s => s.PeerOutOfOrder));
             report.Add(policy.Name, s_timeouts, pair.Near.GetCounter(StackCounter.TcpTimeouts) - timeouts);
-            report.Add(policy.Name, s_fast, pair.Near.GetCounter(StackCounter.TcpFastRetrans));
-            if (plotted)
+            report.Add(policy.Name, s_fast, pair.Near.GetCounter(StackCounter.TcpFastRetrans) - fast);
+            if (run == 0)
             {
                 report.Plots.Add(loss.Plot(policy.Name, begin));
             }

@@ -10,7 +10,7 @@ internal sealed class FlushCost : Experiment
     private static readonly Metric s_throughput = new("throughput_bits", "throughput", "bit/s");
     private static readonly Metric s_ratio = new("throughput_ratio_to_16", "throughput against 16, same round");
     private static readonly Metric s_inner = new("inner_locks_per_gb", "inner lock taken, per GB");
-    private static readonly Metric s_clock = new("clock_reads_per_mib", "clock reads of the sender's stack, per MiB");
+    private static readonly Metric s_clock = new("clock_reads_per_mib", "clock reads for the budget, per MiB");
     private static readonly Metric s_flushes = new("backlog_flushes", "flushes that found something");
     private static readonly Metric s_check = new("empty_check_ns", "a look at an empty backlog", "ns");
 

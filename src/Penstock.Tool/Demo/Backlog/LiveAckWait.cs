@@ -18,7 +18,7 @@ internal static class LiveAckWait
     private static readonly Metric s_flushes = new("backlog_flushes", "flushes that found something");
     private static readonly Metric s_warm = new("warm_throughput_bits", "warm memory, throughput", "bit/s");
     private static readonly Metric s_ratio = new("warm_ratio_to_16", "warm memory, throughput against 16 (pairs)");
-    private static readonly Metric s_clock = new("warm_clock_reads_per_mib", "warm memory, clock reads per MiB");
+    private static readonly Metric s_clock = new("warm_clock_reads_per_mib", "warm memory, clock reads for the budget, per MiB");
 
     public static void Run(DemoSettings settings, ExperimentReport report)
     {

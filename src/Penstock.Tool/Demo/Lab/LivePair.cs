@@ -1,5 +1,4 @@
 using System.Net;
-using Penstock.Time;
 
 namespace Penstock.Tool.Demo.Lab;
 
@@ -10,9 +9,8 @@ internal sealed class LivePair : IAsyncDisposable
 
     private LivePair(PairOptions options, DemoSettings settings)
     {
-        NearDriver = new CountingDriver(new ThreadDriver("near"));
-        Near = Make("near", NearDriver, options, settings);
-        Far = Make("far", new ThreadDriver("far"), options, settings);
+        Near = Make("near", options, settings);
+        Far = Make("far", options, settings);
         var cable = new VirtualCable();
         FarLink = new TapLink(cable.B);
         Near.AddInterface(cable.A, InterfaceAddress.Parse("10.1.0.1/24"));
@@ -22,8 +20,6 @@ internal sealed class LivePair : IAsyncDisposable
     public NetworkStack Near { get; }
 
     public NetworkStack Far { get; }
-
-    public CountingDriver NearDriver { get; }
 
     public TapLink FarLink { get; }
 
@@ -56,33 +52,10 @@ internal sealed class LivePair : IAsyncDisposable
         return pair;
     }
 
-    private static NetworkStack Make(string name, Driver driver, PairOptions options, DemoSettings settings)
+    private static NetworkStack Make(string name, PairOptions options, DemoSettings settings)
     {
-        var stack = new NetworkStack(new NetworkStackOptions { Name = name, Driver = driver, CloseTimeout = TimeSpan.Zero }) { Omitted = options.Without };
+        var stack = new NetworkStack(new NetworkStackOptions { Name = name, CloseTimeout = TimeSpan.Zero }) { Omitted = options.Without };
         VirtualPair.Tune(stack, options, settings);
         return stack;
     }
-}
-
-/// <summary>A driver that counts how often the stack reads the clock; the count is approximate while several threads read.</summary>
-internal sealed class CountingDriver(Driver inner) : Driver
-{
-    private long _reads;
-
-    public long Reads => Volatile.Read(ref _reads);
-
-    public override long NowNanos
-    {
-        get
-        {
-            _reads++;
-            return inner.NowNanos;
-        }
-    }
-
-    public override void Wake(Worker worker) => inner.Wake(worker);
-
-    public override void Start(Worker worker) => inner.Start(worker);
-
-    public override void Stop(Worker worker) => inner.Stop(worker);
 }

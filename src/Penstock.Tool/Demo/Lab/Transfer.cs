@@ -26,10 +26,9 @@ internal sealed class Transfer : IAsyncDisposable
         var reader = new Thread(ReadAll);
         reader.Start();
         Tcp.TcpConnection connection = _pair.Sender.Connection;
-        int flushes = _pair.Sender.GetInfo().BacklogFlushes;
-        long inner = connection.InnerEntries, clock = _pair.NearDriver.Reads, begin = TimeProvider.System.GetTimestamp();
+        TcpInfo before = _pair.Sender.GetInfo();
+        long inner = connection.InnerEntries, begin = TimeProvider.System.GetTimestamp();
         _pair.Sender.Send(_message, _flags);
-        clock = _pair.NearDriver.Reads - clock;
         reader.Join();
         double seconds = TimeProvider.System.GetElapsedTime(begin).TotalSeconds;
 
@@ -39,7 +38,9 @@ internal sealed class Transfer : IAsyncDisposable
             Thread.Yield();
         }
 
-        return new TransferResult(seconds, connection.InnerEntries - inner, clock, _pair.Sender.GetInfo().BacklogFlushes - flushes);
+        TcpInfo after = _pair.Sender.GetInfo();
+        return new TransferResult(
+            seconds, connection.InnerEntries - inner, after.FlushClockReads - before.FlushClockReads, after.BacklogFlushes - before.BacklogFlushes);
     }
 
     public ValueTask DisposeAsync() => _pair.DisposeAsync();
