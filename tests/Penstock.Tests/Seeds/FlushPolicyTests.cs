@@ -229,6 +229,45 @@ public class FlushPolicyTests
         Assert.Equal(peer.Chunks.Count + 1, peer.Connection.Snapshot().FlushClockReads);
     }
 
+    [Theory]
+    [Trait("Requirement", "T9")]
+    [InlineData("off", 0)]
+    [InlineData("every 2 buffers", 1)]
+    [InlineData("every buffer", 3)]
+    [InlineData("adaptive within 1 ms", 15)]
+    [InlineData("adaptive within 500 ms", 0)]
+    public async Task A_socket_s_own_policy_comes_before_the_stack_s(string policy, int flushes)
+    {
+        TcpFlushPolicy own = new[]
+        {
+            TcpFlushPolicy.Off, TcpFlushPolicy.Every(2), TcpFlushPolicy.Every(1), TcpFlushPolicy.Adaptive, TcpFlushPolicy.AdaptiveWithin(TimeSpan.FromMilliseconds(500)),
+        }.Single(p => p.ToString() == policy);
+        await using HandPeer peer = Slow(250_000, new TcpConnectOptions { FlushPolicy = own });
+        peer.Settings.BacklogFlushBuffers = own == TcpFlushPolicy.Off ? 1 : 0;
+        Assert.Equal(own, peer.Socket.FlushPolicy);
+        Action<int> elapse = peer.InCopy!;
+        peer.InCopy = copy =>
+        {
+            peer.Data(1);
+            elapse(copy);
+        };
+        peer.Send(4 * Goal);
+        Assert.InRange(peer.Connection.Snapshot().BacklogFlushes, flushes, flushes == 15 ? 40 : flushes);
+        peer.Socket.FlushPolicy = null;
+        Assert.Equal(own == TcpFlushPolicy.Off ? TcpFlushPolicy.AdaptiveWithin(TimeSpan.FromMilliseconds(1)).Budget : TimeSpan.Zero, peer.Socket.FlushPolicy.Budget);
+    }
+
+    [Fact]
+    public void A_policy_that_makes_no_sense_is_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => TcpFlushPolicy.Every(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => TcpFlushPolicy.AdaptiveWithin(TimeSpan.Zero));
+        Assert.Throws<ArgumentOutOfRangeException>(() => TcpFlushPolicy.AdaptiveWithin(TimeSpan.FromSeconds(1.1)));
+        Assert.Equal((16, TimeSpan.FromMilliseconds(1)), (TcpFlushPolicy.Adaptive.Buffers, TcpFlushPolicy.Adaptive.Budget));
+        Assert.Equal(TcpFlushPolicy.Adaptive, TcpFlushPolicy.AdaptiveWithin(TimeSpan.FromMilliseconds(1)));
+        Assert.NotEqual(TcpFlushPolicy.Adaptive, TcpFlushPolicy.Every(16));
+    }
+
     [Fact]
     [Trait("Requirement", "R1.12")]
     public async Task An_ACK_that_is_owed_when_the_budget_is_used_up_does_not_wait_for_data_to_ride_on()
@@ -255,9 +294,9 @@ public class FlushPolicyTests
     }
 
     /// <summary>An open connection with the adaptive policy whose source takes so long for each page.</summary>
-    private static HandPeer Slow(long pageNanos)
+    private static HandPeer Slow(long pageNanos, TcpConnectOptions? options = null)
     {
-        var peer = new HandPeer(s => s.EarlyRetrans = 0);
+        var peer = new HandPeer(s => s.EarlyRetrans = 0, options: options);
         peer.Open().SendBuffer(1 << 30);
         peer.InCopy = _ =>
         {

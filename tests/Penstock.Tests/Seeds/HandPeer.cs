@@ -18,9 +18,9 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public const int Scale = 7;
     private int _copies;
 
-    public HandPeer(Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500)
+    public HandPeer(Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500, string name = "penstock")
     {
-        Stack = new NetworkStack(new NetworkStackOptions { Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
+        Stack = new NetworkStack(new NetworkStackOptions { Name = name, Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
         Stack.Tcp.Settings.Timestamps = false;
         settings?.Invoke(Stack.Tcp.Settings);
         Proof.Apply(Stack);
