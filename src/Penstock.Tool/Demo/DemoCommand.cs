@@ -115,7 +115,9 @@ internal static class DemoCommand
         foreach (string name in names)
         {
             Experiment found = entry.Experiments.FirstOrDefault(e => e.Id.Equals(name, StringComparison.OrdinalIgnoreCase))
-                ?? throw ToolFailure.Usage($"There is no experiment '{name}' in this demo. Choose from {string.Join(", ", entry.Experiments.Select(e => e.Id))}, or name none to run all.");
+                ?? throw ToolFailure.Usage(name.StartsWith('-')
+                    ? $"'{name}' is not known here. See 'penstock {Name} {entry.Name} --help'."
+                    : $"There is no experiment '{name}' in this demo. Choose from {string.Join(", ", entry.Experiments.Select(e => e.Id))}, or name none to run all.");
             if (!chosen.Contains(found))
             {
                 chosen.Add(found);
