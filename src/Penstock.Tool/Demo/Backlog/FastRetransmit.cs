@@ -120,7 +120,7 @@ internal sealed class FastRetransmit : Experiment
             $"Transmissions, flush {name}", "time since the send began, ms", "position in the stream, MiB",
             [
                 new PlotSeries("sent", Shift(_original, begin), PlotKind.Points),
-                new PlotSeries("sent again", Shift(_again, begin), PlotKind.Points),
+                new PlotSeries("sent again", Shift(_again, begin), PlotKind.Marks),
                 new PlotSeries("lost", [((LostSentNanos - begin) / 1e6, _lost.Since(_first) / 1048576.0)], PlotKind.Marks),
             ])
         {

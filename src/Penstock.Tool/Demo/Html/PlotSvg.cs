@@ -79,7 +79,7 @@ internal static partial class PlotSvg
             {
                 Title = series.Name,
                 MarkerType = series.Kind == PlotKind.Marks ? MarkerType.Diamond : MarkerType.Circle,
-                MarkerSize = series.Kind == PlotKind.Marks ? 7 : 1.8,
+                MarkerSize = series.Kind == PlotKind.Marks ? 5.5 : 1.8,
                 MarkerFill = color,
             };
             cloud.Points.AddRange(series.Points.Select(p => new ScatterPoint(p.X, p.Y)));
