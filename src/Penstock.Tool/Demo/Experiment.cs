@@ -23,6 +23,9 @@ internal abstract class Experiment
     /// <summary>True: there is a form of it that runs in real time (<c>--live</c>).</summary>
     public virtual bool HasLive => false;
 
+    /// <summary><see cref="Setup"/> of that form.</summary>
+    public virtual string LiveSetup => Setup;
+
     /// <summary>Runs every case and reports through <paramref name="report"/>.</summary>
     public abstract void Run(DemoSettings settings, ExperimentReport report);
 }

@@ -17,7 +17,7 @@ internal static class FigureTable
 
         Experiment experiment = report.Experiment;
         console.MarkupLine($"[bold]{experiment.Id}  {Markup.Escape(experiment.Title)}[/]");
-        console.WriteLine(experiment.Setup);
+        console.WriteLine(settings.Live ? experiment.LiveSetup : experiment.Setup);
         console.WriteLine($"Differs: {experiment.Switch}");
         console.WriteLine($"Control: {experiment.Control}");
         Figure[] figures = [.. report.Figures];

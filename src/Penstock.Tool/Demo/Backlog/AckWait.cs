@@ -36,6 +36,8 @@ internal sealed class AckWait : Experiment
 
     public override bool HasLive => true;
 
+    public override string LiveSetup => LiveAckWait.Setup;
+
     /// <summary>A column of the table.</summary>
     private sealed record Case(string Name, FlushPolicy Flush, bool OneSegment = false, int Call = int.MaxValue);
 

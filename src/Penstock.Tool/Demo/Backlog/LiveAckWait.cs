@@ -8,6 +8,9 @@ namespace Penstock.Tool.Demo.Backlog;
 /// </summary>
 internal static class LiveAckWait
 {
+    public const string Setup =
+        "4 MiB in one send from a source that takes 0.25 ms a page, while the peer pings 64 bytes each 0.5 ms; then 64 MiB of warm memory, adaptive and 16 in turns. Two stacks on threads, in real time.";
+
     private const int SlowMessage = 4 << 20;
     private const int WarmMessage = 64 << 20;
     private const int FaultMicros = 250;
@@ -47,8 +50,6 @@ internal static class LiveAckWait
         {
             line.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
-
-        report.Remarks.Add("Real time: 4 MiB from a source that takes 0.25 ms a page; then 64 MiB of warm memory, adaptive and 16 in turns.");
     }
 
     private static IReadOnlyList<double> Slow(DemoSettings settings, FlushPolicy policy, ExperimentReport report)

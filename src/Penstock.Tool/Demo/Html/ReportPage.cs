@@ -47,7 +47,7 @@ internal static class ReportPage
             $"""
             <section id="{experiment.Id}">
             <h2><span>{experiment.Id}</span> {Encode(experiment.Title)}</h2>
-            <p>{Encode(experiment.Setup)}</p>
+            <p>{Encode(settings.Live ? experiment.LiveSetup : experiment.Setup)}</p>
             <dl><dt>Differs</dt><dd>{Encode(experiment.Switch)}</dd><dt>Control</dt><dd>{Encode(experiment.Control)}</dd></dl>
 
             """);
