@@ -37,6 +37,12 @@ public sealed class NetworkStackOptions
     public long MemoryLimit { get; set; } = 1L << 30;
 
     /// <summary>
+    /// How much of the application's memory all zero-copy sends of the stack may hold at a time, in bytes of whole pages (Linux: RLIMIT_MEMLOCK); a send beyond it throws
+    /// <see cref="System.Net.Sockets.SocketError.NoBufferSpaceAvailable"/>. At least 64 KiB; without limit by default, as each socket's send buffer limits it too. It is not part of <see cref="MemoryLimit"/>.
+    /// </summary>
+    public long PinnedMemoryLimit { get; set; } = long.MaxValue;
+
+    /// <summary>
     /// Turns a name into addresses for <c>ConnectTcpAsync</c> and the HTTP handler. By default literals and
     /// <see cref="NetworkStack.Hosts"/>; the system's resolver only when asked for here, because it does not use this stack.
     /// </summary>
@@ -50,6 +56,7 @@ public sealed class NetworkStackOptions
         ArgumentException.ThrowIfNullOrWhiteSpace(Name);
         ArgumentNullException.ThrowIfNull(TimeProvider);
         ArgumentOutOfRangeException.ThrowIfLessThan(MemoryLimit, 1L << 20);
+        ArgumentOutOfRangeException.ThrowIfLessThan(PinnedMemoryLimit, 1L << 16);
         if (CloseTimeout < TimeSpan.Zero && CloseTimeout != Timeout.InfiniteTimeSpan)
         {
             throw new ArgumentOutOfRangeException(nameof(CloseTimeout), CloseTimeout, "The close timeout is zero, positive or infinite.");

@@ -145,4 +145,47 @@ internal enum Omission : long
 
     /// <summary>A flush for the sake of time sends the ACK that is owed.</summary>
     OwedAckLeaves = 1L << 46,
+
+    // --- Merging of queued buffers.
+
+    /// <summary>Pure zero-copy buffers are merged only with their like.</summary>
+    CollapseKeepsKinds = 1L << 47,
+
+    /// <summary>When merging SACKed buffers fills a hole, the one behind it is asked for itself.</summary>
+    ShiftTestsThirdNeighbor = 1L << 48,
+
+    /// <summary>Application memory is never shifted between SACKed buffers.</summary>
+    ShiftRefusesZeroCopy = 1L << 49,
+
+    // --- Zero-copy sends.
+
+    /// <summary>A send that continues a buffer joins the token of the send before.</summary>
+    TokenExtended = 1L << 54,
+
+    /// <summary>Notifications are limited by the socket's optional memory.</summary>
+    OptionalMemoryLimit = 1L << 55,
+
+    /// <summary>A send that queued nothing gives its id back.</summary>
+    EmptyCallTakesIdBack = 1L << 56,
+
+    /// <summary>Notifications of neighboring ids and equal codes become one.</summary>
+    NotificationsMerge = 1L << 57,
+
+    /// <summary>Data that was copied after all is reported so.</summary>
+    CopiedReported = 1L << 58,
+
+    /// <summary>A buffer carries one token.</summary>
+    OneTokenPerBuffer = 1L << 59,
+
+    /// <summary>Only an empty buffer becomes pure.</summary>
+    PureOnlyWhenEmpty = 1L << 60,
+
+    /// <summary>A pure buffer that is mixed is charged its true size, not its bytes.</summary>
+    DowngradeByTrueSize = 1L << 61,
+
+    /// <summary>Slabs that are attached make a pure buffer mixed, as copied bytes do.</summary>
+    SpliceDowngrades = 1L << 62,
+
+    /// <summary>Both halves of a pure buffer that is split are pure.</summary>
+    SplitKeepsPure = 1L << 63,
 }

@@ -76,6 +76,14 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>Queued but not charged: pure zero-copy payload.</summary>
     public void QueueUncharged(int bytes) => WriteQueueBytes += bytes;
 
+    /// <summary>What was queued uncharged is charged after all: copied data is about to join it (R2.18).</summary>
+    public void ChargeQueued(int bytes)
+    {
+        WriteCharged += bytes;
+        ForwardAlloc -= bytes;
+        AssertIdentity();
+    }
+
     /// <summary>A buffer, or a part of it, leaves the write queue.</summary>
     public void UnchargeSend(int queuedBytes, int chargedBytes)
     {

@@ -192,6 +192,20 @@ internal sealed unsafe partial class PacketBuffer
         ClearSlots(keep);
     }
 
+    /// <summary>Whether <see cref="TakePayload"/> has the slots for <paramref name="other"/>; a first fragment that continues the last one needs none.</summary>
+    public bool CanTakePayload(PacketBuffer other)
+    {
+        int slots = FragmentCount + other.FragmentCount;
+        if (slots == MaximumFragments + 1 && FragmentCount > 0 && other.FragmentCount > 0)
+        {
+            ref Fragment last = ref SlotAt(FragmentCount - 1);
+            ref Fragment first = ref other.SlotAt(0);
+            return last.Owner == first.Owner && last.Address + last.Length == first.Address;
+        }
+
+        return slots <= MaximumFragments;
+    }
+
     /// <summary>Appends the fragments of <paramref name="other"/>, which is left empty. The caller has checked that the slots suffice.</summary>
     public void TakePayload(PacketBuffer other)
     {
@@ -230,6 +244,19 @@ internal sealed unsafe partial class PacketBuffer
             Append(fragment.Owner, fragment.Address + offset, take);
             offset = 0;
             count -= take;
+        }
+
+        // Only that: what else the flags say is the queued buffer's affair (R2.23).
+        Segment |= source.Segment & SegmentFlags.ZeroCopy;
+    }
+
+    /// <summary>A link copies this payload to somebody inside this process, who may keep it for ever: whoever lent the memory is told (R2.13).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void NoteCopied()
+    {
+        if ((Segment & SegmentFlags.ZeroCopy) != 0)
+        {
+            NoteFragmentsCopied();
         }
     }
 
@@ -321,6 +348,14 @@ internal sealed unsafe partial class PacketBuffer
         HeadTrueSize = ObjectSize;
         TrueSize = ObjectSize;
         _headStart = _headEnd = 0;
+    }
+
+    private void NoteFragmentsCopied()
+    {
+        for (int i = 0; i < FragmentCount; i++)
+        {
+            SlotAt(i).Owner.NoteCopied();
+        }
     }
 
     private void AttachOverflow()

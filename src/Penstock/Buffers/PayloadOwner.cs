@@ -26,5 +26,10 @@ internal abstract class PayloadOwner
         }
     }
 
+    /// <summary>Somebody took a copy of these bytes instead of a reference, as a link inside this process does. Any thread.</summary>
+    public virtual void NoteCopied()
+    {
+    }
+
     protected abstract void OnUnreferenced();
 }

@@ -23,7 +23,7 @@ internal sealed class LoopbackLink : Link
 
     public override int Mtu => LoopbackMtu;
 
-    internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation;
+    internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
 
     internal override void Attach(ILinkClient client) => _client = client;
 

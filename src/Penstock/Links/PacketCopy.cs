@@ -17,6 +17,7 @@ internal static class PacketCopy
         Span<byte> bytes = slab!.Array.AsSpan(0, packet.TotalLength);
         packet.Head.CopyTo(bytes);
         packet.CopyPayloadTo(0, bytes[packet.HeadLength..]);
+        packet.NoteCopied();
         return copy;
     }
 

@@ -259,6 +259,9 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     /// <summary>Unsubscribes; false when the waiter has fired or is about to. Anybody.</summary>
     public bool RemoveWaiter(SocketWaiter waiter) => _waiters.Remove(waiter);
 
+    /// <summary>Fires at once. Only at top level, owning nothing: what is fired may run at once.</summary>
+    protected void FireAtTopLevel(SocketEvents events) => _waiters.Fire(events);
+
     void IWakeTarget.FireWake() => _waiters.Fire((SocketEvents)Interlocked.Exchange(ref _collectedEvents, 0));
 
     /// <summary>Drops what waits in the backlog, for a socket that is going away with its stack.</summary>

@@ -17,6 +17,9 @@ internal enum SocketEvents
     /// <summary>The write queue is empty and acknowledged, or the connection is gone.</summary>
     Drained = 64,
 
+    /// <summary>Memory of a zero-copy send is the application's again; with notifications on, the error queue has news (Linux: POLLERR).</summary>
+    Released = 128,
+
     Failed = Error | HangUp,
-    All = Readable | Writable | Error | HangUp | Urgent | Connected | Drained,
+    All = Readable | Writable | Error | HangUp | Urgent | Connected | Drained | Released,
 }

@@ -26,6 +26,7 @@ internal static class SysctlTable
         // Buffers and memory.
         Numbers("net.core.rmem_max", "Largest SO_RCVBUF that a socket may ask for, before it is doubled, bytes.", 2304, int.MaxValue, s => ref s.CoreReceiveMax),
         Numbers("net.core.wmem_max", "Largest SO_SNDBUF that a socket may ask for, before it is doubled, bytes.", 4608, int.MaxValue, s => ref s.CoreSendMax),
+        Numbers("net.core.optmem_max", "Memory for the notifications of one socket's zero-copy sends, open and unread, bytes.", 0, int.MaxValue, s => ref s.OptionalMemoryMax),
         Numbers(V4 + "tcp_rmem", "Smallest, first and largest automatic receive buffer, bytes.", 1, int.MaxValue,
             s => ref s.ReceiveBufferMin, s => ref s.ReceiveBufferDefault, s => ref s.ReceiveBufferMax),
         Numbers(V4 + "tcp_wmem", "Smallest, first and largest automatic send buffer, bytes.", 1, int.MaxValue,
@@ -72,19 +73,20 @@ internal static class SysctlTable
         // Loss recovery.
         Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
         Numbers(V4 + "tcp_early_retrans", "Tail-loss probes (RFC 8985 7): 3 and 4 on, others off.", 0, 4, s => ref s.EarlyRetrans),
+        Flag(V4 + "tcp_retrans_collapse", "Sends small segments that are sent again as fewer full ones.", s => ref s.RetransmitCollapse),
         Numbers(V4 + "tcp_reordering", "Reordering that a new connection expects, segments.", 1, int.MaxValue, s => ref s.Reordering),
         Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
         Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
         Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
-        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries2),
+        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5), counted in the time they take from a first one of 200 ms, as in Linux.", 0, Byte, s => ref s.Retries2),
 
         // Idle and closing.
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),
         Numbers(V4 + "tcp_keepalive_intvl", "Time between keepalive probes, seconds.", 1, Seconds, s => ref s.KeepAliveInterval),
         Numbers(V4 + "tcp_keepalive_probes", "Keepalive probes without an answer before the connection is given up.", 0, Byte, s => ref s.KeepAliveProbes),
         Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds.", 0, Seconds, s => ref s.FinTimeout),
-        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
+        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up, counted in time as those of tcp_retries2; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
         Numbers(V4 + "tcp_max_orphans", "Closed connections that may still have something to send.", 0, int.MaxValue, s => ref s.MaxOrphans),
         Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
         Flag(V4 + "tcp_rfc1337", "A reset does not end TIME-WAIT (RFC 1337).", s => ref s.Rfc1337),

@@ -188,4 +188,10 @@ public sealed record TcpInfo
 
     /// <summary>Packets merged in the backlog.</summary>
     public int BacklogCoalesced { get; init; }
+
+    /// <summary>The part of <see cref="WriteQueueMemory"/> that is charged to the stack; the rest is zero-copy payload in the application's own memory.</summary>
+    public int WriteQueueCharged { get; init; }
+
+    /// <summary>Optional memory in use, for notifications of zero-copy sends that are open or not read yet (skmem o).</summary>
+    public int OptionalMemory { get; init; }
 }

@@ -74,7 +74,10 @@ public sealed partial class TcpSocket
         set => _linger = value;
     }
 
-    /// <summary>How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting.</summary>
+    /// <summary>
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission,
+    /// and from the first probe of a window that the peer keeps shut, even while the peer answers.
+    /// </summary>
     public TimeSpan UserTimeout
     {
         get => TimeSpan.FromTicks(_connection.UserTimeoutNanos / 100);

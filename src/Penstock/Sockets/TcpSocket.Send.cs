@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Penstock.Ownership;
 using Penstock.Tcp;
+using Penstock.Tcp.ZeroCopy;
 
 namespace Penstock;
 
@@ -98,7 +99,7 @@ public sealed partial class TcpSocket
         catch (Exception error)
         {
             _connection.Release();
-            _connection.SendTurn.Give();
+            GiveTurn(ref source);
             return copied > 0 ? new ValueTask<int>((int)copied) : ValueTask.FromException<int>(error);
         }
 
@@ -109,7 +110,7 @@ public sealed partial class TcpSocket
 
         SocketError failure = status == SendStatus.Failed && copied == 0 ? TakeSendError() : SocketError.Success;
         _connection.Release();
-        _connection.SendTurn.Give();
+        GiveTurn(ref source);
         return failure == SocketError.Success ? new ValueTask<int>((int)copied) : ValueTask.FromException<int>(new SocketException((int)failure));
     }
 
@@ -198,7 +199,7 @@ public sealed partial class TcpSocket
         }
         finally
         {
-            _connection.SendTurn.Give();
+            GiveTurn(ref source);
         }
     }
 
@@ -250,8 +251,24 @@ public sealed partial class TcpSocket
         }
         finally
         {
-            _connection.SendTurn.Give();
+            GiveTurn(ref source);
         }
+    }
+
+    /// <summary>The send is over; a zero-copy call is closed while nobody else can have the next id.</summary>
+    private void GiveTurn<TSource>(ref TSource source)
+        where TSource : ISendSource, allows ref struct
+    {
+        ZeroCopyCall? unused = null;
+        if (typeof(TSource) == typeof(ZeroCopySource) && Unsafe.As<TSource, ZeroCopySource>(ref source).Call is var call && call.Close())
+        {
+            unused = call;
+        }
+
+        _connection.SendTurn.Give();
+
+        // The application's own code may run here, and may send.
+        unused?.Release();
     }
 
     private SocketError TakeSendError()

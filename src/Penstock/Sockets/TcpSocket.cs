@@ -104,7 +104,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
-    /// Finishes sending and completes when the peer has acknowledged everything, then disposes the socket.
+    /// Finishes sending and completes when the peer has acknowledged everything and the memory of zero-copy sends has been released, then disposes the socket.
     /// </summary>
     /// <exception cref="SocketException">The connection failed before that.</exception>
     /// <exception cref="OperationCanceledException">Canceled; the socket goes on closing in the background.</exception>
@@ -133,6 +133,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
 
             SocketError error = _connection.FinalError;
             _connection.Release();
+            await WaitForReleasesAsync(waiter, cancellationToken).ConfigureAwait(false);
             if (error != SocketError.Success)
             {
                 throw new SocketException((int)error);

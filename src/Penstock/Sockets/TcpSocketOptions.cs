@@ -32,7 +32,10 @@ public abstract class TcpSocketOptions
     /// <summary>Probes without an answer before the connection is given up (TCP_KEEPCNT); null: 9.</summary>
     public int? KeepAliveProbes { get; set; }
 
-    /// <summary>How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); null: <c>net.ipv4.tcp_retries2</c>.</summary>
+    /// <summary>
+    /// How long data may stay unacknowledged, or wait before a window that the peer keeps shut, before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); null:
+    /// <c>net.ipv4.tcp_retries2</c>, and for ever before a shut window of a peer that answers.
+    /// </summary>
     public TimeSpan? UserTimeout { get; set; }
 
     /// <summary>Congestion control by Linux's name, <c>cubic</c> or <c>reno</c>; null: the stack's.</summary>

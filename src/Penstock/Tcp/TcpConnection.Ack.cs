@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
@@ -78,7 +79,7 @@ internal sealed partial class TcpConnection
         };
         if (outcome.Advanced)
         {
-            _retransmits = 0;
+            ForgetTries();
         }
 
         int packetsBefore = _packetsOut;
@@ -90,6 +91,9 @@ internal sealed partial class TcpConnection
         }
 
         _lastReceivedNanos = now;
+
+        // Whatever a router said, it has passed: a later timeout has other reasons (Linux clears sk_err_soft here).
+        _softError = SocketError.Success;
 
         // The peer lives, so probing may go on for ever; its pace is only reset by an open window (RFC 9293 3.8.6.1, in AckProbe).
         _probesOut = 0;
@@ -147,6 +151,12 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
+                if (_sndWnd == 0)
+                {
+                    // What was tried against a closed window says nothing about the path: from here on tries count anew.
+                    ForgetTries();
+                }
+
                 _sndWnd = window;
                 if (_writeQueue.First is not null)
                 {
@@ -303,7 +313,7 @@ internal sealed partial class TcpConnection
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
     private void FreeQueued(PacketBuffer buffer)
     {
-        int charged = (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
+        int charged = ChargeOf(buffer);
         if ((Omitted & Omission.RealHeadSize) != 0)
         {
             charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
@@ -312,6 +322,9 @@ internal sealed partial class TcpConnection
         Memory.UnchargeSend(buffer.TrueSize, charged);
         buffer.Free();
     }
+
+    /// <summary>What a queued buffer is charged: its payload only when it lies in the stack's memory (R2.17, R2.25).</summary>
+    private static int ChargeOf(PacketBuffer buffer) => (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
 
     private void MeasureRtt(ref AckOutcome outcome)
     {

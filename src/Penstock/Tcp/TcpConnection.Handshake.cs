@@ -285,7 +285,7 @@ internal sealed partial class TcpConnection
             StopRetransmitTimer();
             Recovery.State = LossRecovery.CongestionState.Open;
             Recovery.UndoMarker = null;
-            _retransmits = 0;
+            ForgetTries();
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
             Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;

@@ -75,6 +75,8 @@ internal sealed partial class TcpConnection
         FlushClockReads = _flushClockReads,
         BacklogEnqueued = _backlogEnqueued,
         BacklogCoalesced = _backlogCoalesced,
+        WriteQueueCharged = Memory.WriteCharged,
+        OptionalMemory = _zeroCopy?.OptionalBytes ?? 0,
     };
 
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
@@ -118,6 +120,12 @@ internal sealed partial class TcpConnection
                 events |= SocketEvents.Urgent;
             }
 
+            if (_zeroCopy is { Unread: > 0 })
+            {
+                // As POLLERR: there is something in the error queue, which is no error of the connection.
+                events |= SocketEvents.Released;
+            }
+
             return Error == SocketError.Success ? events : events | SocketEvents.Error;
         }
     }
@@ -134,11 +142,12 @@ internal sealed partial class TcpConnection
             return wrong;
         }
 
-        int queued = 0;
+        int queued = 0, charged = 0;
         int packets = 0, sacked = 0, lost = 0, retransmitted = 0;
         for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
         {
             queued += buffer.TrueSize;
+            charged += ChargeOf(buffer);
             packets += buffer.SegmentCount;
             sacked += (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? buffer.SegmentCount : 0;
             lost += (buffer.Segment & SegmentFlags.Lost) != 0 ? buffer.SegmentCount : 0;
@@ -148,11 +157,12 @@ internal sealed partial class TcpConnection
         for (PacketBuffer? buffer = _writeQueue.First; buffer is not null; buffer = buffer.Next)
         {
             queued += buffer.TrueSize;
+            charged += ChargeOf(buffer);
         }
 
-        if (queued != Memory.WriteQueueBytes)
+        if (queued != Memory.WriteQueueBytes || charged != Memory.WriteCharged)
         {
-            return $"the queues hold {queued} bytes but {Memory.WriteQueueBytes} are accounted for";
+            return $"the queues hold {queued} bytes, {charged} of them charged, but {Memory.WriteQueueBytes} and {Memory.WriteCharged} are accounted for";
         }
 
         if (packets != _packetsOut || lost != _lostOut || retransmitted != _retransOut || (_sackOk && sacked != _sackedOut))

@@ -292,7 +292,7 @@ internal sealed partial class TcpConnection
         buffer.EndSequence = rest.Sequence;
         rest.TcpFlags = buffer.TcpFlags;
         buffer.TcpFlags &= ~(TcpFlags.Fin | TcpFlags.Psh);
-        rest.Segment = buffer.Segment;
+        rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
         rest.DeviceMark = buffer.DeviceMark;
@@ -324,6 +324,11 @@ internal sealed partial class TcpConnection
         if ((flags & SegmentFlags.SackedAcked) != 0)
         {
             _sackedOut += difference;
+        }
+        else if (!_sackOk && difference < 0)
+        {
+            // Duplicate ACKs stand for some of the segments, nobody knows which: never for more than there are.
+            _sackedOut = Math.Max(0, _sackedOut + difference);
         }
 
         if ((flags & SegmentFlags.SackedRetransmitted) != 0)

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Tcp.ZeroCopy;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -61,6 +62,12 @@ internal sealed partial class TcpConnection
         if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
         {
             return SendStatus.WouldBlock;
+        }
+
+        if (typeof(TSource) == typeof(ZeroCopySource) && !TryOpen(CallOf(ref source)))
+        {
+            SendError = SocketError.NoBufferSpaceAvailable;
+            return SendStatus.Failed;
         }
 
         BeginFlushPolicy(source.Remaining);
@@ -145,6 +152,12 @@ internal sealed partial class TcpConnection
         while (source.Remaining > 0)
         {
             PacketBuffer? tail = _writeQueue.Last;
+            if (typeof(TSource) == typeof(ZeroCopySource) && tail is not null && !MayCarry(tail, CallOf(ref source)))
+            {
+                MarkPush(tail);
+                tail = null;
+            }
+
             bool makeNew = tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
                 || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments;
 
@@ -186,8 +199,8 @@ internal sealed partial class TcpConnection
             try
             {
                 // A constant for each kind of source once compiled.
-                chunk = typeof(TSource) == typeof(SlabSource)
-                    ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
+                chunk = typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
+                    : typeof(TSource) == typeof(ZeroCopySource) && !CallOf(ref source).Copies ? ReferChunk(CallOf(ref source), tail!, goal)
                     : CopyChunk(ref source, tail!, goal);
             }
             catch
@@ -245,6 +258,9 @@ internal sealed partial class TcpConnection
 
         return FillOutcome.Done;
     }
+
+    private static ZeroCopyCall CallOf<TSource>(ref TSource source)
+        where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;
 
     private SendStatus FailSend(TcpSendFlags flags, int mss, long queuedHere)
     {
@@ -310,7 +326,7 @@ internal sealed partial class TcpConnection
         {
             int room = Math.Min(goal - tail.Length, slab.Size - slab.Used);
             int wanted = (int)Math.Min(source.Remaining, Math.Min(room, (Omitted & Omission.ChunkShrinks) == 0 ? _flush.Chunk : room));
-            int granted = GrantCopy(wanted);
+            int granted = TryDowngrade(tail) ? GrantCopy(wanted) : 0;
             if (granted == 0)
             {
                 return 0;
@@ -333,7 +349,8 @@ internal sealed partial class TcpConnection
     private unsafe int AttachChunk(ISlabRuns runs, PacketBuffer tail, int goal)
     {
         int length = runs.Peek(out Slab slab, out byte* address);
-        int granted = GrantCopy(Math.Min(length, goal - tail.Length));
+        bool chargeable = (Omitted & Omission.SpliceDowngrades) != 0 || TryDowngrade(tail);
+        int granted = chargeable ? GrantCopy(Math.Min(length, goal - tail.Length)) : 0;
         if (granted > 0)
         {
             AppendCharged(tail, slab, address, granted);

@@ -179,6 +179,7 @@ internal sealed partial class TcpLayer
         }
 
         SendSlabs.Close();
+        await WaitForReleasesAsync().ConfigureAwait(false);
     }
 
     /// <summary>Connections in the table that are not just waiting out TIME-WAIT or a handshake.</summary>

@@ -38,6 +38,7 @@ internal sealed partial class TcpLayer : ITransport
         long pages = stack.Options.MemoryLimit >> ProtocolMemory.PageShift;
         Memory = new ProtocolMemory(pages * 3 / 8, pages / 2, pages * 3 / 4) { PressureEntered = OnMemoryPressure };
         SendSlabs = new SendSlabs(stack.Pool);
+        Settings.PinnedMax = stack.Options.PinnedMemoryLimit;
         SetChallengeAckLimit(Settings.ChallengeAckLimit);
         _resetLimit = new RateLimit(Nanos.PerSecond / 10_000, burst: 1000);
     }

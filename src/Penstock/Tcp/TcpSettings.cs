@@ -15,6 +15,15 @@ internal sealed class TcpSettings
     /// <summary>net.core.wmem_max and rmem_max: what an application may ask for, before doubling.</summary>
     public int CoreSendMax = 4 * 1024 * 1024, CoreReceiveMax = 4 * 1024 * 1024;
 
+    /// <summary>net.core.optmem_max: what one socket may use for the notifications of zero-copy sends, open and unread, bytes.</summary>
+    public int OptionalMemoryMax = 128 * 1024;
+
+    /// <summary>Bytes of the application's memory that all zero-copy sends of the stack may hold at a time (Linux: RLIMIT_MEMLOCK).</summary>
+    public long PinnedMax = long.MaxValue;
+
+    /// <summary>Payload that lies in the application's pages alone is not charged to the socket (Linux since 5.16). Off, it is charged like a copy: for comparison.</summary>
+    public bool PureZeroCopy = true;
+
     /// <summary>net.core.somaxconn.</summary>
     public int SoMaxConn = 4096;
 
@@ -45,6 +54,9 @@ internal sealed class TcpSettings
 
     /// <summary>net.ipv4.tcp_early_retrans: 3 or 4 allow tail-loss probes, 0 switches them off.</summary>
     public int EarlyRetrans = 3;
+
+    /// <summary>net.ipv4.tcp_retrans_collapse: small buffers are merged when they are sent again.</summary>
+    public bool RetransmitCollapse = true;
 
     /// <summary>net.ipv4.tcp_reordering and tcp_max_reordering, segments.</summary>
     public int Reordering = 3, MaxReordering = 300;

@@ -106,6 +106,9 @@ internal static class CounterInstruments
         new(StackCounter.TcpSackReorder, "penstock.tcp.sack.reordering", Event, "Reordering seen in SACKs."),
         new(StackCounter.TcpSackDiscard, "penstock.tcp.sack.discarded", Block, "SACK blocks discarded because they made no sense."),
         new(StackCounter.TcpSackReneging, "penstock.tcp.sack.reneging", Event, "Data that a peer dropped after acknowledging it selectively."),
+        new(StackCounter.TcpSackShifted, "penstock.tcp.sack.shifted", Event, "Parts of queued buffers merged with the SACKed buffer before them."),
+        new(StackCounter.TcpSackMerged, "penstock.tcp.sack.merged", Event, "Queued buffers merged with a SACKed neighbor."),
+        new(StackCounter.TcpSackShiftFallback, "penstock.tcp.sack.shift_fallback", Event, "Newly SACKed buffers that could not be merged with the one before them."),
         new(StackCounter.TcpDsackOldSent, "penstock.tcp.dsack.sent.old", Block, "DSACKs sent for old duplicates."),
         new(StackCounter.TcpDsackOfoSent, "penstock.tcp.dsack.sent.out_of_order", Block, "DSACKs sent for out-of-order duplicates."),
         new(StackCounter.TcpDsackRecv, "penstock.tcp.dsack.received", Block, "DSACKs received."),
@@ -120,5 +123,9 @@ internal static class CounterInstruments
         new(StackCounter.TcpFromZeroWindowAdv, "penstock.tcp.window.opened", Event, "The own window went from zero to open."),
         new(StackCounter.TcpWantZeroWindowAdv, "penstock.tcp.window.wanted_closed", Event, "A window of zero was advertised although more was wanted."),
         new(StackCounter.TcpMemoryPressures, "penstock.tcp.memory.pressures", Event, "Times that TCP came under memory pressure."),
+        new(StackCounter.TcpZeroCopySends, "penstock.tcp.zero_copy.sends", "{send}", "Zero-copy sends begun."),
+        new(StackCounter.TcpZeroCopyCopied, "penstock.tcp.zero_copy.copied", "{send}", "Zero-copy sends whose data was copied on its way after all."),
+        new(StackCounter.TcpZeroCopyRefused, "penstock.tcp.zero_copy.refused", "{send}", "Zero-copy sends refused for lack of notification or pinned memory."),
+        new(StackCounter.TcpZeroCopyDowngrades, "penstock.tcp.zero_copy.downgrades", "{buffer}", "Buffers of zero-copy data that were charged because copied data joined them."),
     ];
 }

@@ -227,6 +227,15 @@ public enum StackCounter
     /// <summary>The peer dropped data it had selectively acknowledged.</summary>
     TcpSackReneging,
 
+    /// <summary>Parts of a queued buffer that a SACK cut off and that were merged with the SACKed buffer before them (Linux: <c>TCPSackShifted</c>).</summary>
+    TcpSackShifted,
+
+    /// <summary>Whole queued buffers that were merged with a SACKed neighbor (Linux: <c>TCPSackMerged</c>).</summary>
+    TcpSackMerged,
+
+    /// <summary>Newly SACKed buffers that could not be merged with the one before them (Linux: <c>TCPSackShiftFallback</c>).</summary>
+    TcpSackShiftFallback,
+
     /// <summary>DSACKs sent for old duplicates.</summary>
     TcpDsackOldSent,
 
@@ -274,6 +283,18 @@ public enum StackCounter
 
     /// <summary>Times that the memory limits (<c>tcp_mem</c>) put TCP under pressure.</summary>
     TcpMemoryPressures,
+
+    /// <summary>Zero-copy sends begun.</summary>
+    TcpZeroCopySends,
+
+    /// <summary>Zero-copy sends whose data was copied on its way after all.</summary>
+    TcpZeroCopyCopied,
+
+    /// <summary>Zero-copy sends refused because the socket's optional memory or the stack's limit of pinned memory was used up.</summary>
+    TcpZeroCopyRefused,
+
+    /// <summary>Buffers of pure zero-copy data that were charged after all because copied data joined them.</summary>
+    TcpZeroCopyDowngrades,
 
     /// <summary>Segments carried by the original transmissions, for the retransmission share.</summary>
     TcpOrigDataSent,

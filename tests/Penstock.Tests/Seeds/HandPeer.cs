@@ -119,6 +119,29 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         return Socket.TrySend(Pattern(bytes), flags, out error);
     }
 
+    /// <summary>Sends from the application's memory what fits the send buffer, which must be all of it.</summary>
+    public ZeroCopySend SendZeroCopy(byte[] pages, int offset, int count, TcpSendFlags flags = TcpSendFlags.None)
+    {
+        int start = PageStart(pages) + offset;
+        ValueTask<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags);
+        Assert.True(sending.IsCompletedSuccessfully);
+        return sending.Result;
+    }
+
+    /// <summary>Pinned memory with so many whole pages from <see cref="PageStart"/> on, filled with a pattern.</summary>
+    public static byte[] PinnedPages(int count)
+    {
+        byte[] memory = GC.AllocateArray<byte>((count + 1) * 4096, pinned: true);
+        Pattern(count * 4096).CopyTo(memory.AsSpan(PageStart(memory)));
+        return memory;
+    }
+
+    public static int PageStart(byte[] pinned)
+    {
+        nint address = System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0);
+        return (int)(-address & 4095);
+    }
+
     public static byte[] Pattern(int bytes)
     {
         byte[] data = new byte[bytes];

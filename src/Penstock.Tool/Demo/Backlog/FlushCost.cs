@@ -43,6 +43,7 @@ internal sealed class FlushCost : Experiment
             line.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
 
+        report.Remarks.Add($"{Environment.ProcessorCount} processors here; other work on them shows in the ranges.");
         report.Begin("the empty look");
         foreach (FlushPolicy policy in policies)
         {

@@ -280,6 +280,7 @@ public sealed class CableDirection
             copy.GsoSize = packet.GsoSize;
         }
 
+        packet.NoteCopied();
         if (fate.FlippedBit >= 0)
         {
             destination[fate.FlippedBit >> 3] ^= (byte)(1 << (fate.FlippedBit & 7));

@@ -90,6 +90,7 @@ public sealed class CaptureLink : Link
         {
             Span<byte> copy = slab.Array.AsSpan(0, length);
             Segmentation.WriteWhole(packet, copy, complete: true);
+            packet.NoteCopied();
             if (packet.Checksum == ChecksumState.Verified)
             {
                 WriteTransportChecksum(copy);

@@ -1,0 +1,155 @@
+using Penstock.Buffers;
+using Penstock.Links;
+using Penstock.Ownership;
+using Penstock.Tcp.ZeroCopy;
+
+namespace Penstock.Tcp;
+
+/// <summary>
+/// Sending from the application's own memory: its pages are attached to the write queue. A buffer that holds nothing else is <i>pure</i>: its payload counts against the send buffer but is not
+/// charged, because it lies in memory that is not the stack's (R2.16, R2.17). Before copied data joins it, it is charged after all (R2.18).
+/// </summary>
+internal sealed partial class TcpConnection
+{
+    private const int PageSize = 4096;
+
+    private ZeroCopySends? _zeroCopy;
+
+    /// <summary>Made on first use, by any thread.</summary>
+    internal ZeroCopySends ZeroCopy =>
+        Volatile.Read(ref _zeroCopy) ?? Interlocked.CompareExchange(ref _zeroCopy, new ZeroCopySends(this), null) ?? _zeroCopy!;
+
+    /// <summary>Null before the first zero-copy send.</summary>
+    internal ZeroCopySends? ZeroCopyOrNull => Volatile.Read(ref _zeroCopy);
+
+    /// <summary>Memory was given back. At top level, owning nothing.</summary>
+    internal void OnReleased() => FireAtTopLevel(SocketEvents.Released);
+
+    /// <summary>Gives a call its id when it first runs; false when its limits are reached.</summary>
+    private bool TryOpen(ZeroCopyCall call)
+    {
+        if (call.IsOpen)
+        {
+            return true;
+        }
+
+        RefreshRoute();
+        ZeroCopyToken? tail = _writeQueue.Last is { } last ? TokenOf(last) : null;
+        if (!ZeroCopy.TryOpen(call, tail))
+        {
+            _stack.Counters.Add(StackCounter.TcpZeroCopyRefused);
+            return false;
+        }
+
+        _stack.Counters.Add(StackCounter.TcpZeroCopySends);
+        if (_egress is null || (_egress.Link.Offloads & LinkOffloads.ScatterGather) == 0)
+        {
+            call.Copies = true;
+            call.Token!.NoteCopied();
+        }
+
+        return true;
+    }
+
+    /// <summary>R2.14: a buffer carries one token.</summary>
+    private bool MayCarry(PacketBuffer tail, ZeroCopyCall call) =>
+        call.Copies || TokenOf(tail) is not { } token || token == call.Token || (Omitted & Omission.OneTokenPerBuffer) != 0;
+
+    private static ZeroCopyToken? TokenOf(PacketBuffer buffer)
+    {
+        if ((buffer.Segment & SegmentFlags.ZeroCopy) != 0)
+        {
+            for (int i = buffer.FragmentCount - 1; i >= 0; i--)
+            {
+                if (buffer.FragmentAt(i).Owner is ZeroCopyToken token)
+                {
+                    return token;
+                }
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Attaches a run of the application's memory. It costs the pages that it touches (R2.8), charged or, in a pure buffer, only queued. Returns 0 when there is no memory.</summary>
+    private unsafe int ReferChunk(ZeroCopyCall call, PacketBuffer tail, int goal)
+    {
+        int count = Math.Min(call.Peek(out byte* address), goal - tail.Length);
+        bool pure = ((tail.Length == 0 || (Omitted & Omission.PureOnlyWhenEmpty) != 0) && _tcp.Settings.PureZeroCopy) || (tail.Segment & SegmentFlags.PureZeroCopy) != 0;
+        if (!pure)
+        {
+            count = GrantPages(address, count);
+            if (count == 0)
+            {
+                return 0;
+            }
+        }
+
+        int headBefore = tail.HeadTrueSize;
+        ZeroCopyToken token = call.Token!;
+        if (!tail.TryExtend(token, address, count))
+        {
+            token.AddReference();
+            tail.Append(token, address, count);
+        }
+
+        int span = PageSpan(address, count);
+        int head = tail.HeadTrueSize - headBefore;
+        tail.TrueSize += span;
+        Memory.ForceSchedule(pure ? head : head + span);
+        Memory.ChargeSend(pure ? head : head + span);
+        if (pure)
+        {
+            Memory.QueueUncharged(span);
+        }
+
+        tail.Segment |= pure ? SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy : SegmentFlags.ZeroCopy;
+        tail.EndSequence += count;
+        _writeSeq += count;
+        call.Take(count);
+        return count;
+    }
+
+    /// <summary>How many of the bytes may be charged now. What is asked for is the span of their pages, as that is what is charged: Linux asks for the bytes, and its balance dips below zero (R2.26).</summary>
+    private unsafe int GrantPages(byte* address, int count)
+    {
+        int span = PageSpan(address, count);
+        int granted = GrantCopy(span);
+        if (granted == span)
+        {
+            return count;
+        }
+
+        int offset = (int)((nint)address & (PageSize - 1));
+        return Math.Clamp((granted & ~(PageSize - 1)) - offset, 0, count);
+    }
+
+    /// <summary>Bytes of the pages that a run touches.</summary>
+    private static unsafe int PageSpan(byte* address, int count)
+    {
+        int offset = (int)((nint)address & (PageSize - 1));
+        return (offset + count + PageSize - 1) & ~(PageSize - 1);
+    }
+
+    /// <summary>
+    /// R2.18: a pure buffer is about to get data of the stack's own, so all of its payload is charged first, by true size. False when there is no memory for that; the buffer stays pure.
+    /// </summary>
+    private bool TryDowngrade(PacketBuffer tail)
+    {
+        if ((tail.Segment & SegmentFlags.PureZeroCopy) == 0)
+        {
+            return true;
+        }
+
+        int extra = (Omitted & Omission.DowngradeByTrueSize) != 0 ? tail.Length : tail.TrueSize - tail.HeadTrueSize;
+        if (!Memory.ScheduleSend(extra))
+        {
+            return false;
+        }
+
+        Memory.ChargeQueued(extra);
+        tail.Segment &= ~SegmentFlags.PureZeroCopy;
+        _stack.Counters.Add(StackCounter.TcpZeroCopyDowngrades);
+        return true;
+    }
+}

@@ -1,0 +1,59 @@
+namespace Penstock.Tests.Tcp;
+
+/// <summary>Zero-copy sends allocate nothing in steady state either: calls, tokens and what waits for them are used again.</summary>
+public class ZeroCopyAllocationTests
+{
+    [Theory]
+    [InlineData(4096, 5_000, true)]
+    [InlineData(4096, 5_000, false)]
+    [InlineData(300_000, 500, true)]
+    public void A_zero_copy_send_allocates_nothing(int size, int rounds, bool awaitReleased)
+    {
+        var net = new TwoStacks();
+        long allocated = 0;
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            byte[] page = GC.AllocateArray<byte>(size, pinned: true);
+            Task<long> sink = DrainAsync(server);
+            // Until the pools have all that the largest send buffer needs.
+            for (int i = 0; i < 4; i++)
+            {
+                await SendAsync(client, page, rounds, awaitReleased);
+            }
+
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            await SendAsync(client, page, rounds, awaitReleased);
+            allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+            await client.CloseAsync();
+            Assert.Equal(5L * size * rounds, await sink);
+            await server.CloseAsync();
+        });
+        Assert.True(allocated < Allocations.OnceOnly, $"{allocated} bytes for {rounds} sends of {size} bytes");
+    }
+
+    private static async Task SendAsync(TcpSocket socket, byte[] page, int rounds, bool awaitReleased)
+    {
+        for (int i = 0; i < rounds; i++)
+        {
+            ZeroCopySend sent = await socket.SendZeroCopyAsync(page).ConfigureAwait(false);
+            if (awaitReleased)
+            {
+                await sent.Released.ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static async Task<long> DrainAsync(TcpSocket socket)
+    {
+        byte[] buffer = new byte[65536];
+        long total = 0;
+        int n;
+        while ((n = await socket.ReceiveAsync(buffer).ConfigureAwait(false)) > 0)
+        {
+            total += n;
+        }
+
+        return total;
+    }
+}
