@@ -74,6 +74,7 @@ internal sealed partial class TcpConnection
             NewestRttNanos = -1,
             SackRttNanos = -1,
             Advanced = ack.After(_sndUna),
+            SackedBefore = _sackedOut > 0 ? _highestSacked : _sndUna,
             CarriesData = packet.Length > 0,
         };
         if (outcome.Advanced)
@@ -213,7 +214,7 @@ internal sealed partial class TcpConnection
                     outcome.OldestRttNanos = now - buffer.SentNanos;
                 }
 
-                if (buffer.Sequence.Before(_highestSacked) && _sackedOut > 0)
+                if (buffer.Sequence.Before(outcome.SackedBefore))
                 {
                     NoteReordering(buffer.Sequence);
                 }

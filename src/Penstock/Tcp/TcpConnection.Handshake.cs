@@ -277,7 +277,7 @@ internal sealed partial class TcpConnection
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         if ((flags & TcpFlags.Ack) != 0)
         {
-            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true };
+            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true, SackedBefore = _sndUna };
             SequenceNumber before = _sndUna;
             bool retransmitted = _retransmits > 1;
             _sndUna = packet.Acknowledgment;
