@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using CsCheck;
 using Penstock.Buffers;
@@ -318,6 +320,116 @@ public class PipeReaderMemoryTests
                 }
             });
         }, iter: 100);
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task On_real_threads_the_stream_is_whole_while_sends_own_the_socket_and_reads_are_canceled(bool inline)
+    {
+        const int Length = 8_000_000;
+        var stack = new NetworkStack();
+        await using (TcpSocketListener listener = stack.ListenTcp(new IPEndPoint(IPAddress.Loopback, 80)))
+        {
+            TcpSocket client = await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Loopback, 80));
+            TcpSocket server = await listener.AcceptAsync();
+            client.UnsafeInlineContinuations = server.UnsafeInlineContinuations = inline;
+            IDuplexPipe near = client.AsPipe(), far = server.AsPipe();
+            using var end = new CancellationTokenSource();
+            Task canceling = Task.Run(async () =>
+            {
+                while (!end.IsCancellationRequested)
+                {
+                    near.Input.CancelPendingRead();
+                    far.Input.CancelPendingRead();
+                    await Task.Yield();
+                }
+            });
+
+            // Both directions at once, so that each end's sends own the socket whose reader gives back.
+            await Task.WhenAll(WriteAsync(near.Output), WriteAsync(far.Output), CheckAsync(near.Input, 3), CheckAsync(far.Input, 4));
+            await end.CancelAsync();
+            await canceling;
+            Assert.Equal(0, client.GetInfo().ReceiveMemory);
+            Assert.Equal(0, server.GetInfo().ReceiveMemory);
+            client.Dispose();
+            server.Dispose();
+        }
+
+        await stack.DisposeAsync();
+        Assert.Equal(0, stack.Pool.RentedSlabs);
+        Assert.Equal(0, stack.Tcp.Memory.AllocatedPages);
+
+        static async Task WriteAsync(PipeWriter writer)
+        {
+            for (int at = 0; at < Length;)
+            {
+                Memory<byte> memory = writer.GetMemory();
+                int count = Math.Min(memory.Length, Length - at);
+                for (int i = 0; i < count; i++)
+                {
+                    memory.Span[i] = (byte)((at + i) * 13);
+                }
+
+                writer.Advance(count);
+                at += count;
+                await writer.FlushAsync();
+            }
+
+            await writer.CompleteAsync();
+        }
+
+        static async Task CheckAsync(PipeReader reader, int seed)
+        {
+            var random = new Random(seed);
+            long at = 0;
+            while (true)
+            {
+                ReadResult result = await reader.ReadAsync();
+                long take = result.IsCompleted ? result.Buffer.Length : random.NextInt64(result.Buffer.Length + 1);
+                byte[] bytes = result.Buffer.Slice(0, take).ToArray();
+                for (int i = 0; i < bytes.Length; i++)
+                {
+                    if (bytes[i] != (byte)((at + i) * 13))
+                    {
+                        Assert.Fail($"byte {at + i} is wrong");
+                    }
+                }
+
+                at += take;
+                reader.AdvanceTo(result.Buffer.GetPosition(take), random.Next(2) == 0 ? result.Buffer.End : result.Buffer.GetPosition(take));
+                if (result.IsCompleted)
+                {
+                    break;
+                }
+            }
+
+            Assert.Equal(Length, at);
+            reader.Complete();
+        }
+    }
+
+    [Fact]
+    public async Task A_reader_that_is_forgotten_gives_back_what_it_holds_when_it_is_collected()
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        Forget(peer);
+        for (int i = 0; i < 10 && peer.Connection.Memory.ReceiveAlloc > 0; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.Equal(0, peer.Connection.Memory.ReceiveAlloc);
+        peer.Check();
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Forget(HandPeer peer)
+    {
+        PipeReader reader = peer.Socket.AsPipe().Input;
+        peer.Data(1000);
+        Assert.True(reader.TryRead(out _));
+    }
 
     private static async Task<byte[]> RestAsync(PipeReader reader)
     {

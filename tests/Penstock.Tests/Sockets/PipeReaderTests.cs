@@ -198,9 +198,9 @@ public class PipeReaderTests
         SequencePosition end = result.Buffer.End;
         reader.AdvanceTo(result.Buffer.Start, end);
         Task<ReadResult> waiting = reader.ReadAsync().AsTask();
-        Assert.Throws<InvalidOperationException>(() => { _ = reader.ReadAsync(); });
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await reader.ReadAsync());
         Assert.Throws<InvalidOperationException>(() => reader.TryRead(out _));
-        Assert.Throws<InvalidOperationException>(() => { _ = server.ReceiveAsync(new byte[1]); });
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await server.ReceiveAsync(new byte[1]));
         Assert.Throws<InvalidOperationException>(() => reader.AdvanceTo(end));
         await Send(net, client, 1);
         reader.AdvanceTo((await waiting).Buffer.End);
