@@ -132,6 +132,9 @@ internal enum Omission : long
     /// <summary>A refused sender's buffer is shrunk.</summary>
     RefusalShrinksBuffer = 1L << 42,
 
+    /// <summary>What a pipe reader holds stays charged until it gives it back.</summary>
+    HeldStaysCharged = 1L << 50,
+
     // --- The adaptive flush policy.
 
     /// <summary>While a flush runs in mid-buffer, the partial tail is not sent.</summary>

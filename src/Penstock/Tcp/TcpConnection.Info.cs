@@ -171,7 +171,7 @@ internal sealed partial class TcpConnection
                 + $"expected {_packetsOut}, {_sackedOut}, {_lostOut}, {_retransOut}";
         }
 
-        int received = _outOfOrder?.TrueSizeSum() ?? 0;
+        int received = _heldTrueSize + (_outOfOrder?.TrueSizeSum() ?? 0);
         for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
         {
             received += buffer.TrueSize;

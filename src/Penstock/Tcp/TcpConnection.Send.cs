@@ -259,6 +259,37 @@ internal sealed partial class TcpConnection
         return FillOutcome.Done;
     }
 
+    /// <summary>Bytes that the send buffer has room for, for a source that has to be fetched first; 0: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public int SendRoom()
+    {
+        int room = Memory.SendBuffer - Memory.WriteQueueBytes;
+        if (room > 0)
+        {
+            return room;
+        }
+
+        _sendWaits = true;
+        PushPending(CurrentMss(), NagleMode.Push);
+        CheckSendSpace();
+        return 0;
+    }
+
+    /// <summary>A slab to fetch the next bytes into; null when memory is short: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public Slab? RentForSend(int bytes)
+    {
+        Slab? slab = Pool.RentSlab(bytes, forced: _writeQueue.First is null && _retransmitQueue.First is null);
+        if (slab is null)
+        {
+            _tcp.Memory.EnterPressure();
+            WaitForMemory();
+        }
+
+        return slab;
+    }
+
+    /// <summary>What was queued with more to come (MSG_MORE) waits no longer.</summary>
+    public void PushCorked() => PushAfterSend(TcpSendFlags.None, CurrentMss(), _nagle);
+
     private static ZeroCopyCall CallOf<TSource>(ref TSource source)
         where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;
 

@@ -139,6 +139,11 @@ internal sealed partial class TcpConnection
             FlushDeferredAck();
         }
 
+        if ((work & DeferredWork.Returned) != 0)
+        {
+            TakeReturned();
+        }
+
         if ((work & DeferredWork.Close) != 0)
         {
             OnHandleGone();
