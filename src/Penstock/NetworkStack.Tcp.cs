@@ -98,6 +98,7 @@ public sealed partial class NetworkStack
                 MaximumSegment = options.MaximumSegmentSize ?? 0,
                 TypeOfService = options.TypeOfService,
                 TimeToLive = options.TimeToLive ?? 0,
+                Group = options.MemoryGroup ?? _options.MemoryGroup,
                 OnPrepare = options.ApplyTo,
             },
             address,
@@ -150,7 +151,7 @@ public sealed partial class NetworkStack
             throw new SocketException((int)SocketError.AddressFamilyNotSupported);
         }
 
-        TcpConnection connection = Tcp.CreateActive(remote, options.LocalEndPoint);
+        TcpConnection connection = Tcp.CreateActive(remote, options.LocalEndPoint, options.MemoryGroup ?? _options.MemoryGroup);
         connection.Own();
         options.ApplyTo(connection);
         if (IsDisposed)

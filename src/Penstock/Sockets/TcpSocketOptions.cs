@@ -50,6 +50,12 @@ public abstract class TcpSocketOptions
     /// <summary>Time to live of the packets sent, 1-255 (IP_TTL); null: <c>net.ipv4.ip_default_ttl</c>.</summary>
     public byte? TimeToLive { get; set; }
 
+    /// <summary>
+    /// The group that the memory of the socket is charged to for all its life, sockets accepted from a listener included (Linux: the cgroup of who made the socket); null, the default:
+    /// <see cref="NetworkStackOptions.MemoryGroup"/>.
+    /// </summary>
+    public MemoryGroup? MemoryGroup { get; set; }
+
     /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
     internal Action<TcpConnection>? Prepare { get; set; }
 

@@ -297,7 +297,7 @@ internal sealed partial class TcpConnection
         where TSource : ISendSource, allows ref struct
     {
         bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
-        Slab? slab = _tcp.SendSlabs.Take(only);
+        Slab? slab = _tcp.SendSlabs.Take(only, source.Remaining);
         if (slab is null)
         {
             _tcp.Memory.EnterPressure();

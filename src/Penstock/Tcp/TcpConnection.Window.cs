@@ -100,9 +100,9 @@ internal sealed partial class TcpConnection
         if (free < full >> 1)
         {
             _quickAcks = 0;
-            if (_tcp.Memory.UnderPressure)
+            if (Memory.UnderPressure)
             {
-                _rcvSsthresh = Math.Min(_rcvSsthresh, 4 * _advertisedMss);
+                ClampWindow();
             }
 
             free = free >> _rcvWscale << _rcvWscale;
@@ -127,6 +127,18 @@ internal sealed partial class TcpConnection
         }
 
         return (uint)(mss == full && free > window + (full >> 1) ? free : window);
+    }
+
+    /// <summary>R2.5: while memory is short, neither buffers nor the offered window grow.</summary>
+    private bool PressureForbidsGrowth => Memory.UnderPressure && (Omitted & Omission.PressureStopsGrowth) == 0;
+
+    /// <summary>R2.5: memory is short, so no more than four segments are offered (Linux: tcp_adjust_rcv_ssthresh). What was promised before is kept.</summary>
+    private void ClampWindow()
+    {
+        if ((Omitted & Omission.PressureShrinksWindow) == 0)
+        {
+            _rcvSsthresh = Math.Min(_rcvSsthresh, 4 * _advertisedMss);
+        }
     }
 
     /// <summary>The window of the SYN and the scale that goes with it (RFC 7323 2.3).</summary>
@@ -171,7 +183,7 @@ internal sealed partial class TcpConnection
     {
         int room = Math.Min(_windowClamp, FullWindow()) - _rcvSsthresh;
         room = Math.Min(room, FreeWindow() - _rcvSsthresh + (int)OfferedWindow());
-        if (room <= 0 || _tcp.Memory.UnderPressure)
+        if (room <= 0 || PressureForbidsGrowth)
         {
             return;
         }
@@ -238,7 +250,7 @@ internal sealed partial class TcpConnection
                 long growth = window * (copied - _rcvSpace) / Math.Max(_rcvSpace, 1);
                 window += growth << 1;
                 int wanted = Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax);
-                if (wanted > Memory.ReceiveBuffer && !_tcp.Memory.UnderPressure)
+                if (wanted > Memory.ReceiveBuffer && !PressureForbidsGrowth)
                 {
                     Memory.ReceiveBuffer = wanted;
                 }
@@ -261,8 +273,8 @@ internal sealed partial class TcpConnection
     /// <summary>Auto-tuning of the send buffer: room for twice the congestion window at the true size of its segments (Linux: tcp_sndbuf_expand).</summary>
     private void ExpandSendBuffer()
     {
-        if (Memory.SendBufferLocked
-            || ((_tcp.Memory.UnderPressure || _tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages) && (Omitted & Omission.PressureStopsGrowth) == 0))
+        if (Memory.SendBufferLocked || PressureForbidsGrowth
+            || (_tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages && (Omitted & Omission.PressureStopsGrowth) == 0))
         {
             return;
         }
