@@ -40,6 +40,15 @@ internal sealed partial class TcpConnection
         return left < 0 ? 0 : (uint)left;
     }
 
+    /// <summary>
+    /// Where segments that the peer may have sent in good faith end: behind the window, or behind one that was promised and taken back (RFC 7323 2.4). Its data may find no memory, but its ACKs count: two ends
+    /// that both took windows back would else refuse each other's ACKs, which come from beyond, for ever.
+    /// </summary>
+    private Wire.SequenceNumber AcceptableEdge => _windowRetracted ? _promisedEdge : _rcvNxt + (int)OfferedWindow();
+
+    private bool _windowRetracted;
+    private Wire.SequenceNumber _promisedEdge;
+
     /// <summary>Chooses the window of a segment about to go, notes the promise and returns the header's field.</summary>
     private ushort SelectWindow()
     {
@@ -51,6 +60,11 @@ internal sealed partial class TcpConnection
             // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off.
             _noReceiveMemory = false;
             next = 0;
+            if (current > 0 && !_windowRetracted)
+            {
+                _windowRetracted = true;
+                _promisedEdge = _rcvNxt + (int)current;
+            }
         }
         else if (next < current)
         {
@@ -66,6 +80,11 @@ internal sealed partial class TcpConnection
         next = Math.Min(next, 65535u << _rcvWscale);
         _rcvWnd = next;
         _rcvWup = _rcvNxt;
+        if (_windowRetracted && (_rcvNxt + (int)next).AtOrAfter(_promisedEdge))
+        {
+            _windowRetracted = false;
+        }
+
         uint field = next >> _rcvWscale;
         if (field == 0)
         {
