@@ -112,6 +112,35 @@ public sealed partial class NetworkStack
     /// <inheritdoc cref="ListenTcp(TcpListenOptions)"/>
     public TcpSocketListener ListenTcp(IPEndPoint endPoint) => ListenTcp(new TcpListenOptions(endPoint));
 
+    /// <summary>The groups that are in use on this stack, and those above them: of its options, of listeners and of connections.</summary>
+    internal IReadOnlyCollection<MemoryGroup> MemoryGroups
+    {
+        get
+        {
+            var groups = new HashSet<MemoryGroup>();
+            Add(_options.MemoryGroup);
+            foreach (ListenSocket listener in Tcp.Listeners.All)
+            {
+                Add(listener.Group);
+            }
+
+            foreach (FlowEntry entry in Tcp.Flows.Snapshot())
+            {
+                Add((entry as TcpConnection)?.Memory.Group);
+            }
+
+            return groups;
+
+            void Add(MemoryGroup? group)
+            {
+                while (group is not null && groups.Add(group))
+                {
+                    group = group.Parent;
+                }
+            }
+        }
+    }
+
     /// <summary>A snapshot of every connection, listener and TIME-WAIT entry, as <c>ss -ta</c>. Never waits for a connection.</summary>
     public IReadOnlyList<TcpInfo> GetConnections()
     {

@@ -57,8 +57,9 @@ internal sealed partial class TcpConnection
         uint next = ComputeWindow();
         if (_noReceiveMemory)
         {
-            // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off.
-            _noReceiveMemory = false;
+            // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off. While memory stays short and the reader
+            // has something to read, it stays so: the next ACK would only promise again what will be dropped again.
+            _noReceiveMemory = _receiveQueue.First is not null && (Memory.UnderPressure || Pool.IsCrowded);
             next = 0;
             if (current > 0 && !_windowRetracted)
             {
