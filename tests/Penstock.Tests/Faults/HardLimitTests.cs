@@ -150,16 +150,16 @@ public class HardLimitTests
 
                 var sending = new List<Task>();
                 var writers = new List<System.IO.Pipelines.PipeWriter>();
-                for (int i = 0; i < 80; i++)
-                {
-                    sending.Add(Streams.SendAsync(i < 40 ? pairs[i].Far : pairs[i].Near, i, 200_000));
-                }
-
                 for (int i = 81; i < 85; i++)
                 {
                     writers.Add(pairs[i].Near.AsPipe().Output);
                     writers[^1].GetSpan(30_000)[..30_000].Fill(1);
                     writers[^1].Advance(30_000);
+                }
+
+                for (int i = 0; i < 80; i++)
+                {
+                    sending.Add(Streams.SendAsync(i < 40 ? pairs[i].Far : pairs[i].Near, i, 200_000));
                 }
 
                 (TcpSocket Near, TcpSocket Far) beside = pairs[80];
