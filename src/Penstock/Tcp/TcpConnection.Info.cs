@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Time;
@@ -61,6 +62,8 @@ internal sealed partial class TcpConnection
         NotSent = Math.Max(0, _writeSeq.Since(_sndNxt)),
         OutOfOrder = _outOfOrder?.Count ?? 0,
         BacklogPackets = BacklogPackets,
+        MemoryGroup = Memory.Group?.Name,
+        MemoryBought = Memory.Pages << ProtocolMemory.PageShift,
         ReceiveMemory = Memory.ReceiveAlloc,
         ReceiveBuffer = Memory.ReceiveBuffer,
         DeviceMemory = _device.DeviceBytes,
