@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Http.Json;
 using Penstock;
 using Penstock.Testing;
@@ -15,10 +14,10 @@ public class ShopTests
     {
         await using var net = new VirtualNetwork(seed: 42);
         var (client, server) = net.CreatePair(new CableOptions { Delay = TimeSpan.FromMilliseconds(50), Loss = 0.02 });
+        using HttpClient http = client.CreateHttpClient(new Uri("http://server"));
+
         await using var shop = new ShopFactory(server);
         shop.StartServer();
-
-        using HttpClient http = client.CreateHttpClient(new Uri("http://server"));
         Item? item = await http.GetFromJsonAsync<Item>("/items/valve", Stop);
         Assert.Equal(new Item("valve", 50), item);
     }
