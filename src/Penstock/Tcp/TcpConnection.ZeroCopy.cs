@@ -11,7 +11,7 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private const int PageSize = 4096;
+    private const int PageSize = Fragment.PageSize;
 
     private ZeroCopySends? _zeroCopy;
 
@@ -93,7 +93,7 @@ internal sealed partial class TcpConnection
             tail.Append(token, address, count);
         }
 
-        int span = PageSpan(address, count);
+        int span = Fragment.PageSpanOf(address, count);
         int head = tail.HeadTrueSize - headBefore;
         tail.TrueSize += span;
         Memory.ForceSchedule(pure ? head : head + span);
@@ -113,7 +113,7 @@ internal sealed partial class TcpConnection
     /// <summary>How many of the bytes may be charged now. What is asked for is the span of their pages, as that is what is charged: Linux asks for the bytes, and its balance dips below zero (R2.26).</summary>
     private unsafe int GrantPages(byte* address, int count)
     {
-        int span = PageSpan(address, count);
+        int span = Fragment.PageSpanOf(address, count);
         int granted = GrantCopy(span);
         if (granted == span)
         {
@@ -122,13 +122,6 @@ internal sealed partial class TcpConnection
 
         int offset = (int)((nint)address & (PageSize - 1));
         return Math.Clamp((granted & ~(PageSize - 1)) - offset, 0, count);
-    }
-
-    /// <summary>Bytes of the pages that a run touches.</summary>
-    private static unsafe int PageSpan(byte* address, int count)
-    {
-        int offset = (int)((nint)address & (PageSize - 1));
-        return (offset + count + PageSize - 1) & ~(PageSize - 1);
     }
 
     /// <summary>
