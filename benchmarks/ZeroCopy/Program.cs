@@ -47,8 +47,8 @@ var copies = new List<Run>();
 var zeroCopies = new List<Run>();
 for (int i = -2; i < runs; i++)
 {
-    Run? copy = only == "zerocopy" ? null : await MeasureAsync(copyTo, CopyAsync);
-    Run? zeroCopy = only == "copy" ? null : await MeasureAsync(zeroCopyTo, ZeroCopyAsync);
+    Run? copy = only == "zerocopy" ? null : await MeasureAsync(copyTo, zeroCopy: false);
+    Run? zeroCopy = only == "copy" ? null : await MeasureAsync(zeroCopyTo, zeroCopy: true);
     if (i >= 0)
     {
         copies.AddRange(copy is null ? [] : [copy]);
@@ -65,19 +65,9 @@ if (copies.Count > 0 && zeroCopies.Count > 0)
         $"{{\"path\":\"{args[0]}\",\"cpu_ratio_median\":{ratios[ratios.Count / 2]:0.000},\"cpu_ratio_min\":{ratios[0]:0.000},\"cpu_ratio_max\":{ratios[^1]:0.000},\"bytes_per_cpu_s_ratio_median\":{1 / ratios[ratios.Count / 2]:0.00}}}"));
 }
 
-async Task CopyAsync(TcpSocket socket, int index) => await socket.SendAsync(Chunk(index));
-
-async Task ZeroCopyAsync(TcpSocket socket, int index)
-{
-    // Its turn comes again: it must be free by now, or else wait.
-    int slot = index % slots.Length;
-    await slots[slot].Released;
-    slots[slot] = await socket.SendZeroCopyAsync(Chunk(index));
-}
-
 ReadOnlyMemory<byte> Chunk(int index) => memory.AsMemory((int)(index % slots.Length * chunk), (int)chunk);
 
-async Task<Run> MeasureAsync(TcpSocket socket, Func<TcpSocket, int, Task> send)
+async Task<Run> MeasureAsync(TcpSocket socket, bool zeroCopy)
 {
     int sends = (int)(bytes / chunk);
     long acknowledged = socket.GetInfo().BytesAcked;
@@ -87,7 +77,16 @@ async Task<Run> MeasureAsync(TcpSocket socket, Func<TcpSocket, int, Task> send)
     long start = Stopwatch.GetTimestamp();
     for (int i = 0; i < sends; i++)
     {
-        await send(socket, i);
+        if (!zeroCopy)
+        {
+            await socket.SendAsync(Chunk(i));
+            continue;
+        }
+
+        // The chunk's turn comes again: it must be free by now, or else wait.
+        int slot = i % slots.Length;
+        await slots[slot].Released;
+        slots[slot] = await socket.SendZeroCopyAsync(Chunk(i));
     }
 
     for (int i = 0; i < slots.Length; i++)
