@@ -259,12 +259,16 @@ public sealed partial class TcpSocket
     private void GiveTurn<TSource>(ref TSource source)
         where TSource : ISendSource, allows ref struct
     {
-        if (typeof(TSource) == typeof(ZeroCopySource))
+        ZeroCopyCall? unused = null;
+        if (typeof(TSource) == typeof(ZeroCopySource) && Unsafe.As<TSource, ZeroCopySource>(ref source).Call is var call && call.Close())
         {
-            Unsafe.As<TSource, ZeroCopySource>(ref source).Call.Close();
+            unused = call;
         }
 
         _connection.SendTurn.Give();
+
+        // The application's own code may run here, and may send.
+        unused?.Release();
     }
 
     private SocketError TakeSendError()

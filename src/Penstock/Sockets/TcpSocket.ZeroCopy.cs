@@ -55,7 +55,7 @@ public sealed partial class TcpSocket
     /// Queues the first <paramref name="length"/> bytes of <paramref name="owner"/>'s memory without copying them, and disposes the owner as soon as nothing refers to the memory any more, whatever
     /// becomes of the send: also when this call throws.
     /// </summary>
-    /// <param name="owner">Passes to the socket. Its Dispose is called once, on a thread of the pool.</param>
+    /// <param name="owner">Passes to the socket, unless an argument is refused. Its Dispose is called once, on a thread of the pool or, when nothing was queued, on the caller's.</param>
     /// <param name="length">Bytes to send: 0 to the length of its memory.</param>
     /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
     /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
@@ -112,7 +112,11 @@ public sealed partial class TcpSocket
         catch
         {
             // It may never have had its turn: then nobody has closed it.
-            call.Close();
+            if (call.Close())
+            {
+                call.Release();
+            }
+
             call.HandOut(0);
             throw;
         }

@@ -115,18 +115,21 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         Remaining -= destination.Length;
     }
 
-    /// <summary>The send has ended, with or without success; the call holds its token no longer. Only with the send turn, or when it never got that far. Does nothing the second time.</summary>
-    public void Close()
+    /// <summary>
+    /// The send has ended, with or without success; the call holds its token no longer. Only with the send turn, or when it never got that far. True, once, when nothing was queued: the
+    /// caller then has <see cref="Release"/> run, holding nothing.
+    /// </summary>
+    public bool Close()
     {
         if (_closed)
         {
-            return;
+            return false;
         }
 
         _closed = true;
         ZeroCopyToken? token = Token;
         Token = null;
-        sends.Close(this, token);
+        return token is null || sends.Close(this, token);
     }
 
     /// <summary>The handle for the application; from now on the call may be used again once it is released.</summary>

@@ -109,27 +109,21 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     }
 
     /// <summary>
-    /// The call holds its token no longer. One that has queued nothing gives its id back, so that ids stay dense, and there is nothing to notify (R2.11).
+    /// The call holds its token no longer. One that has queued nothing gives its id back, so that ids stay dense, and there is nothing to notify (R2.11): true, its memory is free.
     /// </summary>
-    public void Close(ZeroCopyCall call, ZeroCopyToken? token)
+    public bool Close(ZeroCopyCall call, ZeroCopyToken token)
     {
-        if (token is null)
-        {
-            call.Release();
-            return;
-        }
-
         if (call.Remaining < call.Length || (Omitted & Omission.EmptyCallTakesIdBack) != 0)
         {
             token.Release();
-            return;
+            return false;
         }
 
         token.TakeBack(call);
         connection.Stack.Tcp.Unpin(call.PinnedBytes);
         Volatile.Write(ref _nextId, _nextId - 1);
         token.Release();
-        call.Release();
+        return true;
     }
 
     /// <summary>Nothing refers to the memory any more. Any thread, also in the middle of an owner's work: only notes it, and has the application told at top level.</summary>
