@@ -1,7 +1,7 @@
 // What a send costs, copied and zero-copy, by turns in one process: processor time of the whole process for each GB, and bytes allocated for each send.
 //   ZeroCopy tun NAME ADDRESS/PREFIX HOST-ADDRESS/PREFIX [options]     to a sink on port 9001 of the kernel's TCP, over a TUN device
 //   ZeroCopy cable [options]                                     to a reader on another stack in this process; the zero-copy sends over a cable that passes references
-// Options: --chunk BYTES (1 MiB) --set BYTES (64 MiB, gone through in a circle, so that no chunk is in a cache when its turn comes) --bytes BYTES (a run's, 1 GiB) --runs N (7) --only copy|zerocopy
+// Options: --chunk BYTES (1 MiB) --set BYTES (64 MiB, gone through in a circle, so that no chunk is in a cache when its turn comes) --bytes BYTES (a run's, 256 MiB) --runs N (41) --only copy|zerocopy
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
@@ -10,8 +10,8 @@ using Penstock;
 
 long chunk = Option("--chunk", 1 << 20);
 long set = Option("--set", 64 << 20);
-long bytes = Option("--bytes", 1 << 30);
-int runs = (int)Option("--runs", 7);
+long bytes = Option("--bytes", 256 << 20);
+int runs = (int)Option("--runs", 41);
 string? only = args.SkipWhile(a => a != "--only").Skip(1).FirstOrDefault();
 byte[] memory = GC.AllocateUninitializedArray<byte>((int)set, pinned: true);
 new Random(1).NextBytes(memory);
@@ -45,7 +45,7 @@ var slots = new ZeroCopySend[set / chunk];
 // The first rounds fill pools and have the code compiled.
 var copies = new List<Run>();
 var zeroCopies = new List<Run>();
-for (int i = -2; i < runs; i++)
+for (int i = -8; i < runs; i++)
 {
     Run? copy = only == "zerocopy" ? null : await MeasureAsync(copyTo, zeroCopy: false);
     Run? zeroCopy = only == "copy" ? null : await MeasureAsync(zeroCopyTo, zeroCopy: true);
@@ -60,10 +60,13 @@ Print("copy", copies);
 Print("zerocopy", zeroCopies);
 if (copies.Count > 0 && zeroCopies.Count > 0)
 {
+    double medians = Median(zeroCopies) / Median(copies);
     List<double> ratios = [.. copies.Zip(zeroCopies, (c, z) => z.CpuPerGigabyte / c.CpuPerGigabyte).Order()];
     Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-        $"{{\"path\":\"{args[0]}\",\"cpu_ratio_median\":{ratios[ratios.Count / 2]:0.000},\"cpu_ratio_min\":{ratios[0]:0.000},\"cpu_ratio_max\":{ratios[^1]:0.000},\"bytes_per_cpu_s_ratio_median\":{1 / ratios[ratios.Count / 2]:0.00}}}"));
+        $"{{\"path\":\"{args[0]}\",\"cpu_ratio_of_medians\":{medians:0.000},\"cpu_ratio_of_pairs_median\":{ratios[ratios.Count / 2]:0.000},\"bytes_per_cpu_s_ratio_of_medians\":{1 / medians:0.00}}}"));
 }
+
+static double Median(List<Run> of) => of.Select(r => r.CpuPerGigabyte).Order().ElementAt(of.Count / 2);
 
 ReadOnlyMemory<byte> Chunk(int index) => memory.AsMemory((int)(index % slots.Length * chunk), (int)chunk);
 
@@ -89,6 +92,7 @@ async Task<Run> MeasureAsync(TcpSocket socket, bool zeroCopy)
         slots[slot] = await socket.SendZeroCopyAsync(Chunk(i));
     }
 
+    allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
     for (int i = 0; i < slots.Length; i++)
     {
         await slots[i].Released;
@@ -103,7 +107,6 @@ async Task<Run> MeasureAsync(TcpSocket socket, bool zeroCopy)
 
     TimeSpan wall = Stopwatch.GetElapsedTime(start);
     cpu = Environment.CpuUsage.TotalTime - cpu;
-    allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
     return new Run(cpu.TotalSeconds / (bytes / 1e9), (double)allocated / sends, bytes * 8 / wall.TotalSeconds / 1e9);
 }
 

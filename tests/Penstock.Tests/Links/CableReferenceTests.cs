@@ -2,6 +2,7 @@ using System.Buffers;
 using Penstock.Buffers;
 using Penstock.Tests.Seeds;
 using Penstock.Tests.Tcp;
+using Penstock.Wire;
 
 namespace Penstock.Tests.Links;
 
@@ -67,6 +68,7 @@ public class CableReferenceTests
         net.Run(async () =>
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            client.ZeroCopyNotifications = true;
             byte[] data = Pattern(100_000);
             byte[] got = new byte[data.Length];
             Task reading = ReceiveAsync(server, got);
@@ -80,11 +82,16 @@ public class CableReferenceTests
                     : (await client.SendZeroCopyAsync(data.AsMemory(at, count), flags)).BytesQueued;
             }
 
-            await client.SendAsync(ReadOnlyMemory<byte>.Empty);
             client.NoDelay = true;
             await reading;
             Assert.Equal(data, got);
             Assert.True(net.Client.GetCounter(StackCounter.TcpZeroCopyDowngrades) > 0);
+            await net.Time.Delay(TimeSpan.FromSeconds(1));
+            while (client.TryReadZeroCopyNotification(out ZeroCopyNotification notification))
+            {
+                Assert.False(notification.Copied);
+            }
+
             await CloseAsync(client, server);
         });
     }
@@ -249,8 +256,10 @@ public class CableReferenceTests
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
             Task released = (await client.SendZeroCopyAsync(Pattern(2 * Page))).Released.AsTask();
             await net.Time.Delay(TimeSpan.FromMilliseconds(10));
-            net.Cable.Dispose();
             client.Abort();
+            await net.Time.Delay(TimeSpan.FromMilliseconds(10));
+            Assert.False(released.IsCompleted);
+            net.Cable.Dispose();
             await released;
             Assert.Equal(0, net.Client.Tcp.PinnedBytes);
             server.Abort();
@@ -300,6 +309,8 @@ public class CableReferenceTests
                 TcpSocket near = await connecting;
                 byte[] data = Pattern(3 * Page);
                 Task released = (await near.SendZeroCopyAsync(data)).Released.AsTask();
+                await time.Delay(TimeSpan.FromSeconds(1));
+                Assert.False(released.IsCompleted);
                 byte[] got = new byte[data.Length];
                 await ReceiveAsync(far, got);
                 Assert.Equal(data, got);
@@ -345,6 +356,27 @@ public class CableReferenceTests
             await CloseAsync(client, server);
         });
         Assert.True(allocated < Allocations.OnceOnly, $"{allocated} bytes for 200 sends");
+    }
+
+    [Fact]
+    public async Task Lent_data_is_not_merged_in_the_backlog()
+    {
+        await using var peer = new HandPeer().Open();
+        peer.Connection.Own();
+        for (int i = 0; i < 3; i++)
+        {
+            PacketBuffer packet = peer.Make(TcpFlags.Ack, peer.Next + (uint)(100 * i), peer.Acked, 100)!;
+            packet.Segment |= i == 1 ? SegmentFlags.ZeroCopy : SegmentFlags.None;
+            peer.Connection.ReceivePacket(packet, null!);
+        }
+
+        // An acknowledgment without data costs nothing to merge.
+        peer.Deliver(TcpFlags.Ack, peer.Next + 300, peer.Acked);
+        Assert.Equal(3, peer.Connection.BacklogPackets);
+        peer.Connection.Release();
+        Assert.Equal(300, peer.Socket.Available);
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.TcpRcvCoalesce));
+        peer.Check();
     }
 
     private static byte[] Pattern(int bytes)

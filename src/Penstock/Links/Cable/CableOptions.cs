@@ -71,13 +71,14 @@ public sealed class CableOptions
     /// <summary>
     /// Lets the data of zero-copy sends cross without being copied: the receiver's queues refer to the sending application's memory, which is released when the receiving application has
     /// consumed the data, or closes its socket. Off by default: data is copied as it enters the receiver, as Linux does between network namespaces, so that a reader that never reads
-    /// holds nothing of the sender's; the notification then says that it was copied.
+    /// holds nothing of the sender's; the notification (<see cref="TcpSocket.ZeroCopyNotifications"/>) then says that it was copied.
     /// </summary>
     /// <remarks>
     /// <para>What is held is limited by the receiver's window: it counts, in whole pages, against the receive buffer. Only the headers, and what was sent by copying, use memory of the
-    /// receiver's stack. The sender may have closed its socket, or its stack may be disposed, while its memory is still being held.</para>
+    /// receiver's stack. It also counts against the sender's <see cref="NetworkStackOptions.PinnedMemoryLimit"/> as long. The sender may have closed its socket, or its stack may be disposed,
+    /// while its memory is still being held.</para>
     /// <para>The receiver sees the memory itself, not a copy: a sender that changes it too early changes what was received already. It has no effect while packets do not cross whole
-    /// (see <see cref="SuperSegments"/>) or with <see cref="Checksums"/>: all is copied then.</para>
+    /// (see <see cref="SuperSegments"/>) or with <see cref="Checksums"/>: all is copied then. So is a packet whose payload is in 17 pieces, the most that one can have.</para>
     /// </remarks>
     public bool HoldReferences { get; set; }
 
