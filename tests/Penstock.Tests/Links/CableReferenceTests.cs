@@ -378,6 +378,68 @@ public class CableReferenceTests
         peer.Check();
     }
 
+    [Fact]
+    public async Task On_real_threads_memory_is_not_looked_at_after_its_release()
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(TimeSpan.FromMinutes(3));
+        CancellationToken cancel = limit.Token;
+        var cable = new VirtualCable(new CableOptions { HoldReferences = true });
+        var client = new NetworkStack(new NetworkStackOptions { Name = "client" });
+        var server = new NetworkStack(new NetworkStackOptions { Name = "server" });
+        client.AddInterface(cable.A, InterfaceAddress.Parse("10.1.0.1/24"));
+        server.AddInterface(cable.B, InterfaceAddress.Parse("10.1.0.2/24"));
+        await using (TcpSocketListener listener = server.ListenTcp(TwoStacks.ServerAddress))
+        {
+            ValueTask<TcpSocket> connecting = client.ConnectTcpAsync(TwoStacks.ServerAddress, cancellationToken: cancel);
+            TcpSocket far = await listener.AcceptAsync(cancel);
+            TcpSocket near = await connecting;
+            const int Slots = 8, Size = 50_000, Rounds = 200;
+            Task<int> reading = Task.Run(() => CountWrongAsync(far, Size, Rounds, cancel), cancel);
+            byte[] memory = GC.AllocateUninitializedArray<byte>(Slots * Size, pinned: true);
+            var sent = new ZeroCopySend[Slots];
+            for (int i = 0; i < Rounds; i++)
+            {
+                int slot = i % Slots;
+                await sent[slot].Released;
+                Memory<byte> data = memory.AsMemory(slot * Size, Size);
+                data.Span.Fill((byte)i);
+                sent[slot] = await near.SendZeroCopyAsync(data, cancel);
+                Assert.Equal(Size, sent[slot].BytesQueued);
+            }
+
+            Assert.Equal(0, await reading);
+            await near.CloseAsync(cancel);
+            await far.CloseAsync(cancel);
+        }
+
+        await client.DisposeAsync();
+        await server.DisposeAsync();
+        Assert.Equal(0, client.Tcp.PinnedBytes);
+        Assert.Equal(0, client.GetCounter(StackCounter.TcpZeroCopyCopied));
+        Assert.Equal(0, client.Pool.RentedBuffers + client.Pool.RentedSlabs + server.Pool.RentedBuffers + server.Pool.RentedSlabs);
+    }
+
+    /// <summary>Bytes that are not those that were in the memory when it was sent.</summary>
+    private static async Task<int> CountWrongAsync(TcpSocket socket, int size, int rounds, CancellationToken cancel)
+    {
+        byte[] got = new byte[size];
+        int wrong = 0;
+        for (int i = 0; i < rounds; i++)
+        {
+            for (int at = 0; at < size;)
+            {
+                int n = await socket.ReceiveAsync(got.AsMemory(at), cancel);
+                Assert.NotEqual(0, n);
+                at += n;
+            }
+
+            wrong += got.Count(b => b != (byte)i);
+        }
+
+        return wrong;
+    }
+
     private static byte[] Pattern(int bytes)
     {
         byte[] data = GC.AllocateUninitializedArray<byte>(bytes, pinned: true);
