@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Threading.Tasks.Sources;
 using Penstock.Buffers;
 
@@ -23,6 +24,9 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     private MemoryHandle[] _morePins = [];
     private int _pins;
     private IMemoryOwner<byte>? _owner;
+
+    /// <summary>Giving the memory back runs code of the application's: it has an owner, or a manager that pins it.</summary>
+    private bool _runsCode;
 
     // The waiting side, under the gate.
     private SpinGate _gate;
@@ -64,6 +68,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         _run = 0;
         Length = Remaining = data.Length;
         _owner = owner;
+        _runsCode = owner is not null;
         Copies = false;
         _released = _handedOut = _awaited = _consumed = _closed = false;
     }
@@ -86,6 +91,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
                 continue;
             }
 
+            _runsCode |= MemoryMarshal.TryGetMemoryManager<byte, MemoryManager<byte>>(segment, out _);
             MemoryHandle pin = segment.Pin();
             Keep(pin);
             _address = (byte*)pin.Pointer;
@@ -150,6 +156,31 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     /// <summary>Gives this call's memory back, and that of the older calls behind it. At top level: what belongs to the application runs here.</summary>
     public void Execute() => sends.Release(this);
+
+    /// <summary>
+    /// Gives the memory back at once, on whatever thread and whatever that is in the middle of. False when somebody has to be told, or the application's own code would run: then
+    /// <see cref="Release"/> has to follow at top level.
+    /// </summary>
+    public bool TryReleaseQuietly()
+    {
+        if (_runsCode)
+        {
+            return false;
+        }
+
+        DropMemory();
+        _gate.Enter();
+        bool quiet = !_awaited;
+        _released |= quiet;
+        bool free = quiet && IsFree();
+        _gate.Exit();
+        if (free)
+        {
+            Recycle();
+        }
+
+        return quiet;
+    }
 
     /// <summary>Gives the memory back and completes who waits.</summary>
     public void Release()
