@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using Penstock.Tool.Demo;
 using Penstock.Tool.Serve;
 
 namespace Penstock.Tool;
@@ -30,7 +32,7 @@ internal static class PenstockCommand
         ParseResult parsed = Build().Parse(arguments);
         if (parsed.Errors.Count > 0 && parsed.Action is not (HelpAction or ExamplesHelp))
         {
-            string verb = parsed.CommandResult.Command is RootCommand ? "penstock --help" : $"penstock {parsed.CommandResult.Command.Name} --help";
+            string verb = $"{Path(parsed.CommandResult)} --help";
 
             // A mistyped verb is also a missing one: the word itself says more.
             string what = parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is not known here." : OneLine(parsed.Errors[0].Message);
@@ -60,6 +62,7 @@ internal static class PenstockCommand
         var root = new RootCommand("A TCP/IP stack for .NET in user space: try it, and watch it work.")
         {
             ServeCommand.Build(),
+            DemoCommand.Build(),
         };
         foreach (Option option in root.Options)
         {
@@ -72,6 +75,10 @@ internal static class PenstockCommand
         return root;
     }
 
+    /// <summary>The words that lead to a verb: <c>penstock demo backlog</c>.</summary>
+    private static string Path(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{Path(parent)} {result.Command.Name}" : "penstock";
+
     private static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();
 
     /// <summary>The usual help, followed by examples for the verb.</summary>
@@ -82,8 +89,14 @@ internal static class PenstockCommand
         public override int Invoke(ParseResult parseResult)
         {
             int code = inner.Invoke(parseResult);
-            parseResult.InvocationConfiguration.Output.WriteLine(ServeCommand.Examples);
+            Command verb = parseResult.CommandResult.Command;
+            string examples = verb.Name == ServeCommand.Name ? ServeCommand.Examples
+                : verb is RootCommand ? $"{ServeCommand.Examples}\n{AfterFirstLine(DemoCommand.ExamplesFor(verb))}"
+                : DemoCommand.ExamplesFor(verb);
+            parseResult.InvocationConfiguration.Output.WriteLine(examples);
             return code;
         }
+
+        private static string AfterFirstLine(string text) => text[(text.IndexOf('\n', StringComparison.Ordinal) + 1)..];
     }
 }

@@ -17,6 +17,9 @@ internal static class Quantity
     /// <summary>What to write for a rate.</summary>
     public const string RateForm = "Write bits a second, as in 10mbit, 1gbit or 500kbit.";
 
+    /// <summary>What to write for a size.</summary>
+    public const string SizeForm = "Write bytes up to 1g, as in 65536, 64k or 16m.";
+
     private static readonly (string Unit, decimal Ticks)[] s_times =
     [
         ("us", 10), ("ms", TimeSpan.TicksPerMillisecond), ("min", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond), ("h", TimeSpan.TicksPerHour),
@@ -64,6 +67,20 @@ internal static class Quantity
         }
 
         bitsPerSecond = (long)bits;
+        return true;
+    }
+
+    /// <summary>A size from one byte to 1 GiB; <c>k</c>, <c>m</c> and <c>g</c> are powers of 1024, none is bytes.</summary>
+    public static bool TryParseSize(string text, out int bytes)
+    {
+        bytes = 0;
+        int shift = text.Length == 0 ? 0 : char.ToLowerInvariant(text[^1]) switch { 'k' => 10, 'm' => 20, 'g' => 30, _ => 0 };
+        if (!TryNumber(shift == 0 ? text : text[..^1], out decimal number) || number * (1L << shift) is < 1 or > 1 << 30)
+        {
+            return false;
+        }
+
+        bytes = (int)(number * (1L << shift));
         return true;
     }
 

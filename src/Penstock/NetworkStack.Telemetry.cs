@@ -8,6 +8,8 @@ public sealed partial class NetworkStack
 {
     private StackMeter? _meter;
 
+    internal StackMeter? Meter => _meter;
+
     private void StartTelemetry(IMeterFactory? factory) => _meter = new StackMeter(this, factory);
 
     private void StopTelemetry() => _meter?.Dispose();

@@ -132,6 +132,34 @@ internal enum Omission : long
     /// <summary>A refused sender's buffer is shrunk.</summary>
     RefusalShrinksBuffer = 1L << 42,
 
+    /// <summary>What a pipe reader holds stays charged until it gives it back.</summary>
+    HeldStaysCharged = 1L << 50,
+
+    // --- The adaptive flush policy.
+
+    /// <summary>While a flush runs in mid-buffer, the partial tail is not sent.</summary>
+    TailWithheld = 1L << 43,
+
+    /// <summary>A long send also looks at the backlog when its budget of time is used up.</summary>
+    BudgetFlush = 1L << 44,
+
+    /// <summary>Chunks shrink while the source is slow.</summary>
+    ChunkShrinks = 1L << 45,
+
+    /// <summary>A flush for the sake of time sends the ACK that is owed.</summary>
+    OwedAckLeaves = 1L << 46,
+
+    // --- Merging of queued buffers.
+
+    /// <summary>Pure zero-copy buffers are merged only with their like.</summary>
+    CollapseKeepsKinds = 1L << 47,
+
+    /// <summary>When merging SACKed buffers fills a hole, the one behind it is asked for itself.</summary>
+    ShiftTestsThirdNeighbor = 1L << 48,
+
+    /// <summary>Application memory is never shifted between SACKed buffers.</summary>
+    ShiftRefusesZeroCopy = 1L << 49,
+
     // --- Zero-copy sends.
 
     /// <summary>A send that continues a buffer joins the token of the send before.</summary>

@@ -11,6 +11,12 @@ namespace Penstock.Fuzz;
 /// </summary>
 internal sealed class PairTarget : IDisposable
 {
+    /// <summary>
+    /// The soonest that a connection is given up is 240 s after its first retransmission (a shut window and no answer, twice the longest timeout). The timer that ends it may be armed up
+    /// to 120 s before: until now this wire may have lost what it sent.
+    /// </summary>
+    private const long EnoughToGiveUpNanos = 120 * Nanos.PerSecond;
+
     private static readonly IPEndPoint Server = new(IPAddress.Parse("10.1.0.2"), 80);
     private readonly ChoiceReader _choices;
     private readonly VirtualTime _time = new();
@@ -78,6 +84,7 @@ internal sealed class PairTarget : IDisposable
             _applications[1].Add(server);
         }
 
+        long began = _time.NowNanos;
         for (int step = 0; step < 600 && !_choices.IsAtEnd; step++)
         {
             Step(wild);
@@ -89,13 +96,24 @@ internal sealed class PairTarget : IDisposable
             application.Release();
         }
 
+        long took = _time.NowNanos - began;
         if (!wild && !_changed)
         {
             PassAll(TimeSpan.FromMinutes(30), all);
-            FuzzFailureException.Unless(all.IsCompleted, $"a transfer hangs at {up} up and {down} down: {client.GetInfo()}, {server.GetInfo()}");
-            all.GetAwaiter().GetResult();
-            up.Check();
-            down.Check();
+
+            // A wire that was bad for so long may have hidden every answer from one end, which then gives up with reason; what arrived is right all the same.
+            if (took >= EnoughToGiveUpNanos && (HasTimedOut(client) || HasTimedOut(server)))
+            {
+                up.CheckBytes();
+                down.CheckBytes();
+            }
+            else
+            {
+                FuzzFailureException.Unless(all.IsCompleted, $"a transfer hangs at {up} up and {down} down: {client.GetInfo()}, {server.GetInfo()}");
+                all.GetAwaiter().GetResult();
+                up.Check();
+                down.Check();
+            }
         }
 
         client.Dispose();
@@ -114,6 +132,8 @@ internal sealed class PairTarget : IDisposable
             Cleanliness.Check(_stacks[i]);
         }
     }
+
+    private static bool HasTimedOut(TcpSocket socket) => socket.Connection.FinalError == SocketError.TimedOut;
 
     private void Step(bool wild)
     {
@@ -320,9 +340,11 @@ internal sealed class PairTarget : IDisposable
             }
         }
 
+        public void CheckBytes() => FuzzFailureException.Unless(!_wrong, "wrong bytes arrived");
+
         public void Check()
         {
-            FuzzFailureException.Unless(!_wrong, "wrong bytes arrived");
+            CheckBytes();
             FuzzFailureException.Unless(_received == bytes, $"not all bytes arrived: {this}");
         }
 

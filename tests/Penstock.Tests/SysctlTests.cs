@@ -42,6 +42,7 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.ip_default_ttl", "64", "255", "0" },
         { "net.ipv4.tcp_recovery", "1", "0", "256" },
         { "net.ipv4.tcp_early_retrans", "3", "0", "5" },
+        { "net.ipv4.tcp_retrans_collapse", "1", "0", "2" },
         { "net.ipv4.tcp_reordering", "3", "10", "0" },
         { "net.ipv4.tcp_max_reordering", "300", "1000", "0" },
         { "net.ipv4.tcp_rto_min_us", "200000", "5000", "0" },
@@ -60,6 +61,13 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.tcp_invalid_ratelimit", "500", "0", "-1" },
         { "net.ipv4.tcp_backlog_ack_defer", "1", "0", "2" },
         { "net.ipv4.tcp_stdurg", "0", "1", "2" },
+        { "penstock.tcp_backlog_flush_buffers", "16", "0", "-1" },
+        { "penstock.tcp_backlog_flush_budget_us", "1000", "0", "1000001" },
+        { "penstock.tcp_backlog_release_callback", "1", "0", "2" },
+        { "penstock.tcp_backlog_coalesce", "1", "0", "2" },
+        { "penstock.tcp_backlog_receive_flush", "1", "0", "2" },
+        { "penstock.tcp_backlog_wait_histogram", "0", "1", "2" },
+        { "penstock.tcp_size_goal", "0", "1", "65536" },
     };
 
     [Theory]
@@ -193,7 +201,7 @@ public sealed class SysctlTests : IAsyncDisposable
         }
 
         string[] page = File.ReadAllLines(Path.Combine(AppContext.BaseDirectory, "docs", "tuning.md"));
-        string shown = string.Join('\n', page.Where(l => l.StartsWith("| `net.", StringComparison.Ordinal)));
+        string shown = string.Join('\n', page.Where(l => l.StartsWith("| `net.", StringComparison.Ordinal) || l.StartsWith("| `penstock.", StringComparison.Ordinal)));
         Assert.True(shown == string.Join('\n', expected), "docs/tuning.md should hold these rows:\n" + string.Join('\n', expected));
     }
 }

@@ -28,6 +28,20 @@ public sealed class CommandLineTests
     [InlineData("serve --help", "serve", "extra")]
     [InlineData("'sreve'", "sreve")]
     [InlineData("penstock --help")]
+    [InlineData("penstock demo --help", "demo")]
+    [InlineData("penstock demo --help", "demo", "backlogs")]
+    [InlineData("penstock demo backlog --help", "demo", "backlog", "--flushes", "16")]
+    [InlineData("E1, E2", "demo", "backlog", "E99")]
+    [InlineData("off, 1, 16 or adaptive", "demo", "backlog", "--flush", "17")]
+    [InlineData("on or off", "demo", "backlog", "--ack-defer", "maybe")]
+    [InlineData("on or off", "demo", "backlog", "--release-cb", "1")]
+    [InlineData("on or off", "demo", "backlog", "--coalesce", "yes")]
+    [InlineData("64k or 1mss", "demo", "backlog", "--goal", "32k")]
+    [InlineData("0 and 100000", "demo", "backlog", "--fault-us", "-1")]
+    [InlineData("64k or 16m", "demo", "backlog", "--msg", "16mb")]
+    [InlineData("64k or 16m", "demo", "backlog", "--sndbuf", "2g")]
+    [InlineData("whole number", "demo", "backlog", "--seed", "x")]
+    [InlineData("--live", "demo", "backlog", "E3", "--live")]
     public async Task Wrong_arguments_get_one_line_and_exit_code_2(string hint, params string[] arguments)
     {
         (int code, string output, string error) = await RunAsync(arguments);
@@ -59,6 +73,27 @@ public sealed class CommandLineTests
         Assert.Equal(PenstockCommand.Failure, code);
         Assert.Empty(output);
         AssertOneLine(error, "--capture");
+    }
+
+    [Fact]
+    public async Task A_page_that_cannot_be_written_gets_one_line_and_exit_code_1_before_anything_runs()
+    {
+        (int code, string output, string error) = await RunAsync("demo", "backlog", "--html", "/there/is/no/such/folder/page.html");
+
+        Assert.Equal(PenstockCommand.Failure, code);
+        Assert.Empty(output);
+        AssertOneLine(error, "--html");
+    }
+
+    [Fact]
+    public async Task The_help_of_the_demo_has_its_own_examples()
+    {
+        (int code, string output, string error) = await RunAsync("demo", "backlog", "--help");
+
+        Assert.Equal(PenstockCommand.Success, code);
+        Assert.Empty(error);
+        Assert.Contains("penstock demo backlog E1 --html backlog.html", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("penstock serve", output, StringComparison.Ordinal);
     }
 
     [Fact]

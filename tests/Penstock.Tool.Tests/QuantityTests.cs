@@ -77,4 +77,26 @@ public sealed class QuantityTests
     [InlineData("-1mbit")]
     [InlineData("1001tbit")]
     public void Anything_else_is_no_rate(string text) => Assert.False(Quantity.TryParseRate(text, out _));
+
+    [Theory]
+    [InlineData("1", 1)]
+    [InlineData("65536", 65536)]
+    [InlineData("64k", 65536)]
+    [InlineData("1.5M", 1572864)]
+    [InlineData("1g", 1073741824)]
+    public void A_size_is_read(string text, int bytes)
+    {
+        Assert.True(Quantity.TryParseSize(text, out int read));
+        Assert.Equal(bytes, read);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("k")]
+    [InlineData("0")]
+    [InlineData("-1")]
+    [InlineData("1025m")]
+    [InlineData("16mb")]
+    [InlineData("1e3")]
+    public void What_is_no_size_is_refused(string text) => Assert.False(Quantity.TryParseSize(text, out _));
 }

@@ -21,6 +21,10 @@ internal sealed record ConnectionStatus
 
     public int BacklogFlushes { get; init; }
 
+    public int BacklogEmptyChecks { get; init; }
+
+    public int BacklogReceiveFlushes { get; init; }
+
     public int BacklogEnqueued { get; init; }
 
     public int BacklogCoalesced { get; init; }
@@ -114,6 +118,8 @@ internal sealed record ConnectionStatus
         OutOfOrder = info.OutOfOrder,
         BacklogPackets = info.BacklogPackets,
         BacklogFlushes = info.BacklogFlushes,
+        BacklogEmptyChecks = info.BacklogEmptyChecks,
+        BacklogReceiveFlushes = info.BacklogReceiveFlushes,
         BacklogEnqueued = info.BacklogEnqueued,
         BacklogCoalesced = info.BacklogCoalesced,
         CongestionControl = info.CongestionControl,

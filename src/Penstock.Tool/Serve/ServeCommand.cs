@@ -9,6 +9,8 @@ namespace Penstock.Tool.Serve;
 /// <summary>The verb <c>serve</c>: its options, their checks, and how they combine. Runs nothing itself; see <see cref="ServeRun"/>.</summary>
 internal static class ServeCommand
 {
+    public const string Name = "serve";
+
     /// <summary>What the help ends with.</summary>
     public const string Examples =
         """
@@ -46,7 +48,7 @@ internal static class ServeCommand
     {
         HelpName = "CIDR",
         Description = "With --tun: the stack's own address and network, as in 10.77.0.2/24.",
-        CustomParser = result => Parse(
+        CustomParser = result => OptionText.Parse(
             result,
             (string text, out InterfaceAddress? address) =>
                 InterfaceAddress.TryParse(text, out address) && text.Contains('/', StringComparison.Ordinal) && address.Address.AddressFamily == AddressFamily.InterNetwork,
@@ -57,7 +59,7 @@ internal static class ServeCommand
     {
         HelpName = "IP",
         Description = "With --tun: the kernel's address on the device. [default: the first other host of the network]",
-        CustomParser = result => Parse(
+        CustomParser = result => OptionText.Parse(
             result,
             (string text, out IPAddress? address) =>
             {
@@ -73,28 +75,28 @@ internal static class ServeCommand
         HelpName = "PORT",
         Description = "TCP port of the server inside the stack.",
         DefaultValueFactory = _ => 80,
-        CustomParser = result => ParseNumber(result, 1, 65535),
+        CustomParser = result => OptionText.ParseNumber(result, 1, 65535),
     };
 
     private static readonly Option<TimeSpan> s_delay = new("--delay")
     {
         HelpName = "TIME",
         Description = "Embedded network: time on the way, in each direction, as in 50ms.",
-        CustomParser = result => Parse<TimeSpan>(result, Quantity.TryParseTime, Quantity.TimeForm),
+        CustomParser = result => OptionText.Parse<TimeSpan>(result, Quantity.TryParseTime, Quantity.TimeForm),
     };
 
     private static readonly Option<double> s_loss = new("--loss")
     {
         HelpName = "SHARE",
         Description = "Embedded network: packets lost in each direction, as in 2% or 0.02.",
-        CustomParser = result => Parse<double>(result, Quantity.TryParseShare, Quantity.ShareForm),
+        CustomParser = result => OptionText.Parse<double>(result, Quantity.TryParseShare, Quantity.ShareForm),
     };
 
     private static readonly Option<long?> s_rate = new("--rate")
     {
         HelpName = "RATE",
         Description = "Embedded network: bits a second in each direction, as in 10mbit.",
-        CustomParser = result => Parse(
+        CustomParser = result => OptionText.Parse(
             result,
             (string text, out long? rate) =>
             {
@@ -118,7 +120,7 @@ internal static class ServeCommand
         HelpName = "BYTES",
         Description = "Largest IP packet on the link, 576 to 65535.",
         DefaultValueFactory = _ => 1500,
-        CustomParser = result => ParseNumber(result, 576, 65535),
+        CustomParser = result => OptionText.ParseNumber(result, 576, 65535),
     };
 
     private static readonly Option<bool> s_noOffload = new("--no-offload")
@@ -126,11 +128,9 @@ internal static class ServeCommand
         Description = "Sends single packets with real checksums instead of super-segments of up to 64 KiB: slower, and what a wire would see.",
     };
 
-    private delegate bool TryParse<T>(string text, out T value);
-
     public static Command Build()
     {
-        var command = new Command("serve", "Serves a folder over HTTP with Kestrel on our own TCP/IP stack; /penstock shows every connection, live.")
+        var command = new Command(Name, "Serves a folder over HTTP with Kestrel on our own TCP/IP stack; /penstock shows every connection, live.")
         {
             s_root, s_listen, s_tun, s_address, s_hostAddress, s_port, s_delay, s_loss, s_rate, s_writable, s_capture, s_mtu, s_noOffload,
         };
@@ -161,7 +161,7 @@ internal static class ServeCommand
         {
             foreach (Option option in (Option[])[s_address, s_hostAddress])
             {
-                if (IsGiven(parsed, option))
+                if (OptionText.IsGiven(parsed, option))
                 {
                     throw ToolFailure.Usage($"{option.Name} is for a TUN device. Add --tun NAME, or leave it out to use the embedded network.");
                 }
@@ -171,14 +171,14 @@ internal static class ServeCommand
         {
             foreach (Option option in (Option[])[s_delay, s_loss, s_rate])
             {
-                if (IsGiven(parsed, option))
+                if (OptionText.IsGiven(parsed, option))
                 {
                     throw ToolFailure.Usage(
                         $"{option.Name} makes the embedded network bad and cannot be combined with --tun. Leave one out; on a device use 'tc qdisc add dev {tun} root netem'.");
                 }
             }
 
-            if (IsGiven(parsed, s_listen))
+            if (OptionText.IsGiven(parsed, s_listen))
             {
                 throw ToolFailure.Usage("--listen is the embedded network's and cannot be combined with --tun: clients reach the stack's own --address.");
             }
@@ -209,25 +209,7 @@ internal static class ServeCommand
         };
     }
 
-    private static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
-
-    private static T Parse<T>(ArgumentResult result, TryParse<T> parse, string form)
-    {
-        string text = result.Tokens[0].Value;
-        if (!parse(text, out T value))
-        {
-            result.AddError($"{OptionName(result)} '{text}' is not understood. {form}");
-        }
-
-        return value;
-    }
-
-    private static int ParseNumber(ArgumentResult result, int least, int most) => Parse(
-        result,
-        (string text, out int number) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number >= least && number <= most,
-        $"Write a number between {least} and {most}.");
-
-    private static IPEndPoint ParseEndPoint(ArgumentResult result) => Parse(
+    private static IPEndPoint ParseEndPoint(ArgumentResult result) => OptionText.Parse(
         result,
         (string text, out IPEndPoint value) =>
         {
@@ -242,6 +224,4 @@ internal static class ServeCommand
             return read;
         },
         "Write an address and a port, as in 127.0.0.1:8080.");
-
-    private static string OptionName(ArgumentResult result) => result.Parent is OptionResult { Option: { } option } ? option.Name : "The value";
 }

@@ -60,6 +60,9 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>When a received packet arrived at the link, nanoseconds.</summary>
     public long ArrivalNanos;
 
+    /// <summary>When a received packet came to its socket, nanoseconds, if waits are measured; else 0 (the owned socket writes it).</summary>
+    public long QueuedNanos;
+
     /// <summary>The interface a received packet came in by.</summary>
     public object? Ingress;
 
@@ -89,6 +92,7 @@ internal sealed unsafe partial class PacketBuffer
         SegmentCount = 0;
         GsoSize = 0;
         SentNanos = 0;
+        QueuedNanos = 0;
         UrgentPointer = 0;
         Checksum = ChecksumState.None;
         ChecksumStart = 0;

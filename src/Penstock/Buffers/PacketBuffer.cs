@@ -192,6 +192,20 @@ internal sealed unsafe partial class PacketBuffer
         ClearSlots(keep);
     }
 
+    /// <summary>Whether <see cref="TakePayload"/> has the slots for <paramref name="other"/>; a first fragment that continues the last one needs none.</summary>
+    public bool CanTakePayload(PacketBuffer other)
+    {
+        int slots = FragmentCount + other.FragmentCount;
+        if (slots == MaximumFragments + 1 && FragmentCount > 0 && other.FragmentCount > 0)
+        {
+            ref Fragment last = ref SlotAt(FragmentCount - 1);
+            ref Fragment first = ref other.SlotAt(0);
+            return last.Owner == first.Owner && last.Address + last.Length == first.Address;
+        }
+
+        return slots <= MaximumFragments;
+    }
+
     /// <summary>Appends the fragments of <paramref name="other"/>, which is left empty. The caller has checked that the slots suffice.</summary>
     public void TakePayload(PacketBuffer other)
     {

@@ -97,6 +97,12 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     /// </summary>
     public void ReceivePacket(PacketBuffer packet, Worker worker)
     {
+        if (MeasuresWaits)
+        {
+            // Before the inner word: nobody reads a clock under it.
+            packet.QueuedNanos = Worker.NowNanos;
+        }
+
         EnterInner();
         if (!_owned)
         {
@@ -292,6 +298,14 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     /// <summary>Called after each attempt to queue, outside of the inner word: for counters.</summary>
     protected abstract void OnBacklog(BacklogOutcome outcome);
 
+    /// <summary>Packets are stamped when they arrive, so that <see cref="OnWaited"/> hears how long they waited.</summary>
+    protected virtual bool MeasuresWaits => false;
+
+    /// <summary>A packet that came in at <paramref name="queuedNanos"/> has left the backlog and is processed next; a merged one tells of its first part. Outside of the inner word.</summary>
+    protected virtual void OnWaited(long queuedNanos)
+    {
+    }
+
     /// <summary>Called when something had to be deferred, for counters.</summary>
     protected virtual void OnDeferred(DeferredWork work)
     {
@@ -433,6 +447,11 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             {
                 PacketBuffer? next = packet.Next;
                 packet.Next = null;
+                if (packet.QueuedNanos != 0)
+                {
+                    OnWaited(packet.QueuedNanos);
+                }
+
                 ProcessPacket(packet);
                 packet = next;
             }

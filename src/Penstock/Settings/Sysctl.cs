@@ -9,7 +9,7 @@ namespace Penstock;
 /// </summary>
 /// <remarks>
 /// All members are thread-safe. Names are written with dots or slashes; several numbers of one value are separated by blanks or tabs, and read back with tabs.
-/// docs/tuning.md lists the names, their ranges and defaults.
+/// What Linux has no setting for has a name that begins with <c>penstock.</c>. docs/tuning.md lists the names, their ranges and defaults.
 /// </remarks>
 public sealed class Sysctl
 {

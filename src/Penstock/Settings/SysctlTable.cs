@@ -1,15 +1,19 @@
 using Penstock.Tcp;
 using Penstock.Tcp.Congestion;
+using Penstock.Time;
 
 namespace Penstock;
 
 /// <summary>
-/// Every setting that has a name in Linux, a row each: name, meaning, range, field. Ranges are what Linux 6.18 takes, narrowed where a value would make no
+/// Every setting, a row each: name, meaning, range, field. What has a name in Linux has that, the rest begins with <c>penstock.</c>. Ranges are what Linux 6.18 takes, narrowed where a value would make no
 /// sense. docs/tuning.md shows this table; a test compares the two.
 /// </summary>
 internal static class SysctlTable
 {
     private const string V4 = "net.ipv4.";
+
+    /// <summary>For what Linux has no name.</summary>
+    private const string Own = "penstock.";
 
     /// <summary>What Linux keeps in eight bits.</summary>
     private const int Byte = 255;
@@ -69,19 +73,20 @@ internal static class SysctlTable
         // Loss recovery.
         Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
         Numbers(V4 + "tcp_early_retrans", "Tail-loss probes (RFC 8985 7): 3 and 4 on, others off.", 0, 4, s => ref s.EarlyRetrans),
+        Flag(V4 + "tcp_retrans_collapse", "Sends small segments that are sent again as fewer full ones.", s => ref s.RetransmitCollapse),
         Numbers(V4 + "tcp_reordering", "Reordering that a new connection expects, segments.", 1, int.MaxValue, s => ref s.Reordering),
         Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
         Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
         Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
-        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries2),
+        Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5), counted in the time they take from a first one of 200 ms, as in Linux.", 0, Byte, s => ref s.Retries2),
 
         // Idle and closing.
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),
         Numbers(V4 + "tcp_keepalive_intvl", "Time between keepalive probes, seconds.", 1, Seconds, s => ref s.KeepAliveInterval),
         Numbers(V4 + "tcp_keepalive_probes", "Keepalive probes without an answer before the connection is given up.", 0, Byte, s => ref s.KeepAliveProbes),
         Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds.", 0, Seconds, s => ref s.FinTimeout),
-        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
+        Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up, counted in time as those of tcp_retries2; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
         Numbers(V4 + "tcp_max_orphans", "Closed connections that may still have something to send.", 0, int.MaxValue, s => ref s.MaxOrphans),
         Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
         Flag(V4 + "tcp_rfc1337", "A reset does not end TIME-WAIT (RFC 1337).", s => ref s.Rfc1337),
@@ -92,6 +97,16 @@ internal static class SysctlTable
         Numbers(V4 + "tcp_invalid_ratelimit", "Least time between two ACKs for invalid segments of a connection, milliseconds.", 0, int.MaxValue, s => ref s.InvalidRateLimitMilliseconds),
         Flag(V4 + "tcp_backlog_ack_defer", "Sends one ACK for all that waited in the backlog.", s => ref s.BacklogAckDefer),
         Flag(V4 + "tcp_stdurg", "The urgent pointer points behind the urgent byte (RFC 1122) instead of at it.", s => ref s.StandardUrgent),
+
+        // What Linux has no setting for: the backlog of a socket that is in use, and the size of queued buffers.
+        Numbers(Own + "tcp_backlog_flush_buffers", "A long send looks at its backlog before each so many new buffers: 1 as Linux 4.7, 16 as Linux today, 0 never.", 0, int.MaxValue, s => ref s.BacklogFlushBuffers),
+        Numbers(Own + "tcp_backlog_flush_budget_us", "It also looks when this time would pass since it last did, in mid-buffer too, microseconds; 0 switches that off.", 0, 1_000_000,
+            t => t.Settings.BacklogFlushBudgetNanos / Nanos.PerMicrosecond, (t, v) => t.Settings.BacklogFlushBudgetNanos = v * Nanos.PerMicrosecond),
+        Flag(Own + "tcp_backlog_release_callback", "A flush also does what timers and devices left for the socket's release.", s => ref s.BacklogReleaseCallback),
+        Flag(Own + "tcp_backlog_coalesce", "Merges packets in the backlog.", s => ref s.BacklogCoalesce),
+        Flag(Own + "tcp_backlog_receive_flush", "A receive works off the backlog before it leaves or waits.", s => ref s.BacklogReceiveFlush),
+        Flag(Own + "tcp_backlog_wait_histogram", "Measures how long packets wait in backlogs, for `penstock.tcp.backlog.wait`.", s => ref s.BacklogWaitHistogram),
+        Numbers(Own + "tcp_size_goal", "Payload that a queued buffer is filled to, bytes: 0 as Linux, up to 64 KiB, 1 one segment.", 0, ushort.MaxValue, s => ref s.SizeGoal),
     ];
 
     private static NumbersEntry Numbers(string key, string meaning, int minimum, int maximum, params SettingField[] fields) =>

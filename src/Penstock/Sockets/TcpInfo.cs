@@ -174,6 +174,15 @@ public sealed record TcpInfo
     /// <summary>Times that a send worked off its backlog before it went on.</summary>
     public int BacklogFlushes { get; init; }
 
+    /// <summary>Times that a send looked at its backlog and found it empty.</summary>
+    public int BacklogEmptyChecks { get; init; }
+
+    /// <summary>Times that a receive worked off the backlog before it left or waited.</summary>
+    public int BacklogReceiveFlushes { get; init; }
+
+    /// <summary>Times that sends read the clock for the sake of the flush policy's budget.</summary>
+    public long FlushClockReads { get; init; }
+
     /// <summary>Packets that had to wait in the backlog.</summary>
     public int BacklogEnqueued { get; init; }
 

@@ -74,7 +74,10 @@ public sealed partial class TcpSocket
         set => _linger = value;
     }
 
-    /// <summary>How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting.</summary>
+    /// <summary>
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission,
+    /// and from the first probe of a window that the peer keeps shut, even while the peer answers.
+    /// </summary>
     public TimeSpan UserTimeout
     {
         get => TimeSpan.FromTicks(_connection.UserTimeoutNanos / 100);
@@ -105,6 +108,15 @@ public sealed partial class TcpSocket
             ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
             Change(value, static (connection, bytes) => connection.SetReceiveBuffer(bytes));
         }
+    }
+
+    /// <summary>When a long send works off what arrives meanwhile. Setting it acts from the next send on; null gives the socket the stack's policy again, and reading tells that one then.</summary>
+    [System.Diagnostics.CodeAnalysis.AllowNull]
+    public TcpFlushPolicy FlushPolicy
+    {
+        get => _connection.FlushPolicy
+            ?? TcpFlushPolicy.Of(_connection.Stack.Tcp.Settings.BacklogFlushBuffers, _connection.Stack.Tcp.Settings.BacklogFlushBudgetNanos);
+        set => Change(value, static (connection, policy) => connection.FlushPolicy = policy);
     }
 
     private void Change<T>(T value, Action<TcpConnection, T> change)

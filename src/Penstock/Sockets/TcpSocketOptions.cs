@@ -32,7 +32,10 @@ public abstract class TcpSocketOptions
     /// <summary>Probes without an answer before the connection is given up (TCP_KEEPCNT); null: 9.</summary>
     public int? KeepAliveProbes { get; set; }
 
-    /// <summary>How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); null: <c>net.ipv4.tcp_retries2</c>.</summary>
+    /// <summary>
+    /// How long data may stay unacknowledged, or wait before a window that the peer keeps shut, before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); null:
+    /// <c>net.ipv4.tcp_retries2</c>, and for ever before a shut window of a peer that answers.
+    /// </summary>
     public TimeSpan? UserTimeout { get; set; }
 
     /// <summary>Congestion control by Linux's name, <c>cubic</c> or <c>reno</c>; null: the stack's.</summary>
@@ -49,6 +52,9 @@ public abstract class TcpSocketOptions
 
     /// <summary>Time to live of the packets sent, 1-255 (IP_TTL); null: <c>net.ipv4.ip_default_ttl</c>.</summary>
     public byte? TimeToLive { get; set; }
+
+    /// <summary>When a long send works off what arrives meanwhile; null, the default: the stack's, which is <see cref="TcpFlushPolicy.Adaptive"/> unless <see cref="Sysctl"/> was told otherwise. Linux has no such option: it flushes every 16 buffers.</summary>
+    public TcpFlushPolicy? FlushPolicy { get; set; }
 
     /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
     internal Action<TcpConnection>? Prepare { get; set; }
@@ -84,6 +90,7 @@ public abstract class TcpSocketOptions
         connection.NoDelay = NoDelay;
         connection.UrgentInline = OutOfBandInline;
         connection.TypeOfService = TypeOfService;
+        connection.FlushPolicy = FlushPolicy;
         if (TimeToLive is { } hops)
         {
             connection.TimeToLive = hops;

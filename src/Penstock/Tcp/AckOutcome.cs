@@ -1,3 +1,5 @@
+using Penstock.Wire;
+
 namespace Penstock.Tcp;
 
 /// <summary>What one incoming ACK turned out to bring, collected on the way through the parts that look at it.</summary>
@@ -7,6 +9,9 @@ internal struct AckOutcome
 
     /// <summary>The cumulative acknowledgment moved.</summary>
     public bool Advanced;
+
+    /// <summary>The end of what was SACKed before this ACK came, or what was acknowledged then. What this ACK itself SACKs is no sign that what it acknowledges was late.</summary>
+    public SequenceNumber SackedBefore;
 
     /// <summary>Segments newly SACKed, or counted by duplicate ACKs.</summary>
     public int NewlySacked;

@@ -30,7 +30,6 @@ internal sealed class SynReceivedEntry : FlowEntry
     public bool TimestampsOk;
     public bool SackOk;
     public bool IsCookie;
-    public bool AckedWhileFull;
 
     /// <summary>The window of the SYN-ACK and its scale; the same choice for a request and for the cookie that stands for one.</summary>
     public void ChooseWindow(TcpSettings settings, int receiveBuffer)

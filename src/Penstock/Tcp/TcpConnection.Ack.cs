@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
@@ -73,11 +74,12 @@ internal sealed partial class TcpConnection
             NewestRttNanos = -1,
             SackRttNanos = -1,
             Advanced = ack.After(_sndUna),
+            SackedBefore = _sackedOut > 0 ? _highestSacked : _sndUna,
             CarriesData = packet.Length > 0,
         };
         if (outcome.Advanced)
         {
-            _retransmits = 0;
+            ForgetTries();
         }
 
         int packetsBefore = _packetsOut;
@@ -89,6 +91,9 @@ internal sealed partial class TcpConnection
         }
 
         _lastReceivedNanos = now;
+
+        // Whatever a router said, it has passed: a later timeout has other reasons (Linux clears sk_err_soft here).
+        _softError = SocketError.Success;
 
         // The peer lives, so probing may go on for ever; its pace is only reset by an open window (RFC 9293 3.8.6.1, in AckProbe).
         _probesOut = 0;
@@ -146,6 +151,13 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
+                if (_sndWnd == 0 && !IsOrphan)
+                {
+                    // What was tried against a closed window says nothing about the path: from here on tries count anew. An orphan's always count, or a peer could
+                    // keep it for ever with windows that open and shut.
+                    ForgetTries();
+                }
+
                 _sndWnd = window;
                 if (_writeQueue.First is not null)
                 {
@@ -202,7 +214,7 @@ internal sealed partial class TcpConnection
                     outcome.OldestRttNanos = now - buffer.SentNanos;
                 }
 
-                if (buffer.Sequence.Before(_highestSacked) && _sackedOut > 0)
+                if (buffer.Sequence.Before(outcome.SackedBefore))
                 {
                     NoteReordering(buffer.Sequence);
                 }

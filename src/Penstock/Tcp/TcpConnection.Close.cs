@@ -113,7 +113,16 @@ internal sealed partial class TcpConnection
         if (unread || abortive)
         {
             _stack.Counters.Add(unread ? StackCounter.TcpAbortOnClose : StackCounter.TcpAbortOnLinger);
-            Abort(SocketError.ConnectionAborted);
+            if (!unread && State is TcpConnectionState.Closing or TcpConnectionState.LastAck && _sndNxt == _writeSeq)
+            {
+                // RFC 9293 3.10.5: both ends have said all that they had to say, nothing is left to reset.
+                Finish(SocketError.ConnectionAborted);
+            }
+            else
+            {
+                Abort(SocketError.ConnectionAborted);
+            }
+
             IsOrphan = true;
             return;
         }

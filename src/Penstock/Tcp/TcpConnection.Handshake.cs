@@ -277,7 +277,7 @@ internal sealed partial class TcpConnection
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         if ((flags & TcpFlags.Ack) != 0)
         {
-            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true };
+            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true, SackedBefore = _sndUna };
             SequenceNumber before = _sndUna;
             bool retransmitted = _retransmits > 1;
             _sndUna = packet.Acknowledgment;
@@ -285,7 +285,7 @@ internal sealed partial class TcpConnection
             StopRetransmitTimer();
             Recovery.State = LossRecovery.CongestionState.Open;
             Recovery.UndoMarker = null;
-            _retransmits = 0;
+            ForgetTries();
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
             Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;

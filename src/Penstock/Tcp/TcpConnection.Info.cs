@@ -70,6 +70,9 @@ internal sealed partial class TcpConnection
         BacklogMemory = BacklogBytes,
         Drops = _backlogDrops,
         BacklogFlushes = _flushes,
+        BacklogEmptyChecks = _emptyChecks,
+        BacklogReceiveFlushes = _receiveFlushes,
+        FlushClockReads = _flushClockReads,
         BacklogEnqueued = _backlogEnqueued,
         BacklogCoalesced = _backlogCoalesced,
         WriteQueueCharged = Memory.WriteCharged,
@@ -168,7 +171,7 @@ internal sealed partial class TcpConnection
                 + $"expected {_packetsOut}, {_sackedOut}, {_lostOut}, {_retransOut}";
         }
 
-        int received = _outOfOrder?.TrueSizeSum() ?? 0;
+        int received = _heldTrueSize + (_outOfOrder?.TrueSizeSum() ?? 0);
         for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
         {
             received += buffer.TrueSize;

@@ -37,6 +37,9 @@ internal sealed partial class TcpConnection
 
     private void PushPending() => PushPending(CurrentMss(), _nagle);
 
+    /// <summary>The head of the write queue, unless it is the tail that a send is filling and withholds during a flush.</summary>
+    private PacketBuffer? FirstToSend => _writeQueue.First is { } head && !(_tailWithheld && head == _writeQueue.Last) ? head : null;
+
     /// <summary>Sends the head of the write queue alone, if it may go: the first buffer of a long send goes while the rest is being copied.</summary>
     private void PushOne(int mss) => WriteTransmit(mss, NagleMode.Push, pushOne: true);
 
@@ -47,7 +50,7 @@ internal sealed partial class TcpConnection
     {
         int sent = 0;
         bool windowLimited = false;
-        while (_writeQueue.First is { } buffer)
+        while (FirstToSend is { } buffer)
         {
             int segments = SetSegments(buffer, mss);
             int quota = CongestionQuota();
@@ -121,7 +124,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        return _packetsOut == 0 && _writeQueue.First is not null;
+        return _packetsOut == 0 && FirstToSend is not null;
     }
 
     /// <summary>The largest payload of a segment now: path, peer, options of this very moment (RFC 9293 3.7.1).</summary>
@@ -321,6 +324,11 @@ internal sealed partial class TcpConnection
         if ((flags & SegmentFlags.SackedAcked) != 0)
         {
             _sackedOut += difference;
+        }
+        else if (!_sackOk && difference < 0)
+        {
+            // Duplicate ACKs stand for some of the segments, nobody knows which: never for more than there are.
+            _sackedOut = Math.Max(0, _sackedOut + difference);
         }
 
         if ((flags & SegmentFlags.SackedRetransmitted) != 0)

@@ -35,22 +35,26 @@ internal sealed partial class TcpConnection
 
         bool peek = (flags & TcpReceiveFlags.Peek) != 0;
         int copied = 0;
+        bool flushed = false;
         while (copied < destination.Length)
         {
             int run = peek ? PeekRun(destination[copied..], copied) : TakeRun(destination[copied..]);
             if (run == 0)
             {
-                // Do not sleep before what waits in the backlog has been seen (the receive path's flush).
-                if (copied > 0 || !FlushBacklog(runDeferred: true))
+                // Neither sleep nor leave before what waits in the backlog has been seen. A flush that brought no bytes is not repeated: a flood of
+                // other packets must not keep a reader, whose release meets the backlog's limit.
+                if (flushed || !FlushForReader() || (copied > 0 && IsUrgentByteNext))
                 {
                     break;
                 }
 
+                flushed = true;
                 continue;
             }
 
             copied += run;
-            if (_urgentState != UrgentNone && _copiedSeq == _urgentSequence)
+            flushed = false;
+            if (IsUrgentByteNext)
             {
                 // A read stops at the mark, in line or not, so that the reader can find it (Linux).
                 break;
@@ -84,6 +88,8 @@ internal sealed partial class TcpConnection
 
     /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
     public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
+
+    private bool IsUrgentByteNext => _urgentState != UrgentNone && _copiedSeq == _urgentSequence;
 
     private int TakeRun(Span<byte> destination)
     {

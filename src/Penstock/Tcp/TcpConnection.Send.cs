@@ -27,6 +27,9 @@ internal enum SendStatus
 /// </summary>
 internal sealed partial class TcpConnection
 {
+    private FlushPolicy _flush = new();
+    private bool _tailWithheld;
+    private long _flushClockReads;
     private bool _sendWaits;
     private TurnQueue _sendTurn;
     private long _memoryAtNanos = Never;
@@ -67,11 +70,16 @@ internal sealed partial class TcpConnection
             return SendStatus.Failed;
         }
 
-        int sinceFlush = 0;
+        BeginFlushPolicy(source.Remaining);
         long queuedHere = 0;
         while (true)
         {
             // Restart: everything a flush may have changed is read again (R1.10).
+            if (_flush.IsTimed)
+            {
+                _flush.Restart(ReadFlushClock());
+            }
+
             int mss = CurrentMss();
             int goal = (flags & TcpSendFlags.OutOfBand) != 0 && (Omitted & Omission.SizeGoal) == 0 ? mss : SizeGoal(mss);
             if (Error != SocketError.Success || SendShutdown || State == TcpConnectionState.Closed)
@@ -84,7 +92,7 @@ internal sealed partial class TcpConnection
                 return FailSend(flags, mss, queuedHere);
             }
 
-            FillOutcome outcome = FillBuffers(ref source, flags, mss, goal, ref sinceFlush, ref copied, ref queuedHere);
+            FillOutcome outcome = FillBuffers(ref source, flags, mss, goal, ref copied, ref queuedHere);
             switch (outcome)
             {
                 case FillOutcome.Flushed:
@@ -138,10 +146,9 @@ internal sealed partial class TcpConnection
     }
 
     private FillOutcome FillBuffers<TSource>(
-        ref TSource source, TcpSendFlags flags, int mss, int goal, ref int sinceFlush, ref long copied, ref long queuedHere)
+        ref TSource source, TcpSendFlags flags, int mss, int goal, ref long copied, ref long queuedHere)
         where TSource : ISendSource, allows ref struct
     {
-        TcpSettings settings = _tcp.Settings;
         while (source.Remaining > 0)
         {
             PacketBuffer? tail = _writeQueue.Last;
@@ -151,32 +158,22 @@ internal sealed partial class TcpConnection
                 tail = null;
             }
 
-            if (tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
-                || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments)
+            bool makeNew = tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
+                || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments;
+
+            // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
+            if (makeNew && Memory.WriteQueueBytes >= Memory.SendBuffer && (Omitted & Omission.LimitBeforeFlush) == 0)
             {
-                // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
-                if (Memory.WriteQueueBytes >= Memory.SendBuffer && (Omitted & Omission.LimitBeforeFlush) == 0)
-                {
-                    return FillOutcome.Full;
-                }
+                return FillOutcome.Full;
+            }
 
-                if (settings.BacklogFlushBuffers > 0 && (sinceFlush >= settings.BacklogFlushBuffers || (Omitted & Omission.ProgressBetweenFlushes) != 0))
-                {
-                    sinceFlush = 0;
-                    if (FlushBacklog(settings.BacklogReleaseCallback))
-                    {
-                        _flushes++;
-                        _stack.Counters.Add(StackCounter.TcpBacklogFlushes);
-                        if ((Omitted & (Omission.RestartAfterFlush | Omission.NoPointerAcrossFlush)) == 0)
-                        {
-                            return FillOutcome.Flushed;
-                        }
-                    }
+            if (IsFlushDue(makeNew) && LookAtBacklog(withholdTail: !makeNew))
+            {
+                return FillOutcome.Flushed;
+            }
 
-                    _emptyChecks++;
-                    _stack.Counters.Add(StackCounter.TcpBacklogEmptyChecks);
-                }
-
+            if (makeNew)
+            {
                 if ((Omitted & Omission.LimitBeforeFlush) != 0 && Memory.WriteQueueBytes >= Memory.SendBuffer)
                 {
                     return FillOutcome.Full;
@@ -195,16 +192,16 @@ internal sealed partial class TcpConnection
                     tail = stale;
                 }
 
-                sinceFlush++;
+                _flush.OnNewBuffer();
             }
 
             int chunk;
             try
             {
                 // A constant for each kind of source once compiled.
-                chunk = typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail, goal)
-                    : typeof(TSource) == typeof(ZeroCopySource) && !CallOf(ref source).Copies ? ReferChunk(CallOf(ref source), tail, goal)
-                    : CopyChunk(ref source, tail, goal);
+                chunk = typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
+                    : typeof(TSource) == typeof(ZeroCopySource) && !CallOf(ref source).Copies ? ReferChunk(CallOf(ref source), tail!, goal)
+                    : CopyChunk(ref source, tail!, goal);
             }
             catch
             {
@@ -225,19 +222,24 @@ internal sealed partial class TcpConnection
                 return FillOutcome.NoMemory;
             }
 
+            if (_flush.IsTimed)
+            {
+                _flush.OnChunk(chunk, ReadFlushClock());
+            }
+
             copied += chunk;
             queuedHere += chunk;
             if (source.Remaining == 0)
             {
                 if ((flags & TcpSendFlags.EndOfRecord) != 0)
                 {
-                    tail.Segment |= SegmentFlags.EndOfRecord;
+                    tail!.Segment |= SegmentFlags.EndOfRecord;
                 }
 
                 return FillOutcome.Done;
             }
 
-            if (tail.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0 || (Omitted & Omission.PushWhileFilling) != 0)
+            if (tail!.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0 || (Omitted & Omission.PushWhileFilling) != 0)
             {
                 continue;
             }
@@ -256,6 +258,37 @@ internal sealed partial class TcpConnection
 
         return FillOutcome.Done;
     }
+
+    /// <summary>Bytes that the send buffer has room for, for a source that has to be fetched first; 0: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public int SendRoom()
+    {
+        int room = Memory.SendBuffer - Memory.WriteQueueBytes;
+        if (room > 0)
+        {
+            return room;
+        }
+
+        _sendWaits = true;
+        PushPending(CurrentMss(), NagleMode.Push);
+        CheckSendSpace();
+        return 0;
+    }
+
+    /// <summary>A slab to fetch the next bytes into; null when memory is short: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public Slab? RentForSend(int bytes)
+    {
+        Slab? slab = Pool.RentSlab(bytes, forced: _writeQueue.First is null && _retransmitQueue.First is null);
+        if (slab is null)
+        {
+            _tcp.Memory.EnterPressure();
+            WaitForMemory();
+        }
+
+        return slab;
+    }
+
+    /// <summary>What was queued with more to come (MSG_MORE) waits no longer.</summary>
+    public void PushCorked() => PushAfterSend(TcpSendFlags.None, CurrentMss(), _nagle);
 
     private static ZeroCopyCall CallOf<TSource>(ref TSource source)
         where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;
@@ -323,7 +356,7 @@ internal sealed partial class TcpConnection
         try
         {
             int room = Math.Min(goal - tail.Length, slab.Size - slab.Used);
-            int wanted = (int)Math.Min(source.Remaining, room);
+            int wanted = (int)Math.Min(source.Remaining, Math.Min(room, (Omitted & Omission.ChunkShrinks) == 0 ? _flush.Chunk : room));
             int granted = TryDowngrade(tail) ? GrantCopy(wanted) : 0;
             if (granted == 0)
             {

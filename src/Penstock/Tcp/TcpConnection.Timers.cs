@@ -26,6 +26,7 @@ internal sealed partial class TcpConnection
 {
     private const long InitialRtoNanos = Nanos.PerSecond;
     private const long RtoAfterLostSynNanos = 3 * Nanos.PerSecond;
+    private const long ShortestRtoNanos = 200 * Nanos.PerMillisecond;
     private const long Never = long.MaxValue;
 
     private RetransmitTimerMode _timerMode;
@@ -39,8 +40,12 @@ internal sealed partial class TcpConnection
     private int _probesOut;
     private int _backoffProbes;
     private int _keepAliveProbes;
-    private long _probesSinceNanos;
-    private long _retransmitSinceNanos;
+
+    /// <summary>When the first probe of this closed window was due; <see cref="Never"/> before it.</summary>
+    private long _probesSinceNanos = Never;
+
+    /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
+    private long _retransmitSinceNanos = Never;
     private long _lastDataSentNanos;
     private long _userTimeoutNanos;
     private SequenceNumber? _tailProbeHigh;
@@ -134,6 +139,11 @@ internal sealed partial class TcpConnection
             FlushDeferredAck();
         }
 
+        if ((work & DeferredWork.Returned) != 0)
+        {
+            TakeReturned();
+        }
+
         if ((work & DeferredWork.Close) != 0)
         {
             OnHandleGone();
@@ -212,16 +222,18 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived) && head.Length > 0)
+        if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived))
         {
             // The peer closed its window on data in flight: it is alive as long as it answers, so this is probing, not loss.
-            // Two of the longest pauses without a word are the end of it (Linux: tcp_rtx_probe0_timed_out).
-            if (now - _lastReceivedNanos > 2 * MaximumRtoNanos || HasUserTimedOut(now))
+            // Without a word for two of the longest pauses, and having tried for as long, it is the end (Linux: tcp_rtx_probe0_timed_out).
+            long limit = 2 * MaximumRtoNanos;
+            if ((now - _lastReceivedNanos > limit && HasTriedFor(now, limit + 1)) || HasUserTimedOut(now))
             {
                 GiveUp(SocketError.TimedOut);
                 return;
             }
 
+            _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
             EnterLoss(now);
             RetransmitBuffer(head, 1);
             BackOff(now);
@@ -238,21 +250,10 @@ internal sealed partial class TcpConnection
 
         EnterLoss(now);
         _retransmits++;
-        if (_retransmits == 1)
-        {
-            _retransmitSinceNanos = now;
-        }
-
+        _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
         if (!RetransmitBuffer(_retransmitQueue.First!, 1) && !_device.Holds(_retransmitQueue.First!.DeviceMark))
         {
-            // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so). It was no try either: what limits
-            // these is the time that the tries would have taken.
-            if (_userTimeoutNanos == 0 && now - _retransmitSinceNanos >= TimeOfTries(TriesAllowed()))
-            {
-                GiveUp(SocketError.TimedOut);
-                return;
-            }
-
+            // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so). It was no try either.
             _retransmits = Math.Max(1, _retransmits - 1);
             ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + Math.Min(_rtoNanos, Nanos.PerSecond / 2));
             return;
@@ -268,15 +269,24 @@ internal sealed partial class TcpConnection
         if (_userTimeoutNanos > 0)
         {
             // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).
-            timeout = Math.Clamp(_retransmitSinceNanos + _userTimeoutNanos - now, Nanos.PerMillisecond, timeout);
+            timeout = Math.Min(timeout, LeftOfUserTimeout(_retransmitSinceNanos, now));
         }
 
         ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
     /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
-    private bool HasUserTimedOut(long now) =>
-        _userTimeoutNanos > 0 && _retransmits > 0 && now - _retransmitSinceNanos >= _userTimeoutNanos;
+    private bool HasUserTimedOut(long now) => _userTimeoutNanos > 0 && HasTriedFor(now, _userTimeoutNanos);
+
+    private bool HasTriedFor(long now, long time) => _retransmitSinceNanos != Never && now - _retransmitSinceNanos >= time;
+
+    private void ForgetTries()
+    {
+        _retransmits = 0;
+        _retransmitSinceNanos = Never;
+    }
+
+    private long LeftOfUserTimeout(long since, long now) => Math.Max(since + _userTimeoutNanos - now, Nanos.PerMillisecond);
 
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
@@ -288,7 +298,7 @@ internal sealed partial class TcpConnection
 
         if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
         {
-            return _retransmits >= TriesAllowed();
+            return _retransmits >= TriesAllowed() || (_userTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
         }
 
         if (_retransmits >= _tcp.Settings.Retries1)
@@ -296,9 +306,9 @@ internal sealed partial class TcpConnection
             InvalidateRoute();
         }
 
-        return IsOrphan
-            ? _retransmits >= TriesAllowed() || _tcp.TooManyOrphans
-            : _userTimeoutNanos == 0 && _retransmits >= TriesAllowed();
+        // Tries of a closed window alone, before the socket became an orphan, are not counted.
+        return (IsOrphan && _tcp.TooManyOrphans)
+            || ((IsOrphan || _userTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
     }
 
     private int TriesAllowed()
@@ -313,13 +323,16 @@ internal sealed partial class TcpConnection
         };
     }
 
-    /// <summary>How long so many retransmissions take, each timeout twice the one before.</summary>
-    private long TimeOfTries(int tries)
+    /// <summary>
+    /// How long so many retransmissions take from the first on, each timeout twice the one before. Limits are kept in this time, with the shortest first timeout there is, so that a long
+    /// path or a link that refuses does not stretch them (measured on Linux 6.18: two retransmissions, not three, with a timeout of 1 s and tcp_retries2 of 3).
+    /// </summary>
+    private long TimeOfTries(int tries, long firstTimeout)
     {
         long sum = 0;
         for (int i = 1; i <= tries; i++)
         {
-            sum += Math.Min(_rtoNanos << Math.Min(i, 16), MaximumRtoNanos);
+            sum += Math.Min(firstTimeout << Math.Min(i, 16), MaximumRtoNanos);
         }
 
         return sum;
@@ -366,7 +379,7 @@ internal sealed partial class TcpConnection
         int before = _packetsOut;
         bool sent = false;
         int mss = CurrentMss();
-        if (_writeQueue.First is { } next && PeerWindowAllows(next, mss))
+        if (FirstToSend is { } next && PeerWindowAllows(next, mss))
         {
             // New data is the best probe: it carries its own news.
             WriteTransmit(mss, NagleMode.Push, pushOne: true, probing: true);
@@ -426,24 +439,36 @@ internal sealed partial class TcpConnection
     /// <summary>Something is queued, nothing in flight, nothing may go: the peer has to be asked from time to time (RFC 9293 3.8.6.1).</summary>
     private void CheckProbeTimer()
     {
-        if (_packetsOut == 0 && _writeQueue.First is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
+        if (_packetsOut == 0 && FirstToSend is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
         {
-            long now = Now;
-            if (_probesOut == 0)
-            {
-                _probesSinceNanos = now;
-            }
-
-            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
+            ArmProbeTimer(Now);
         }
     }
 
     private long BackedOffProbe() => Math.Min(_rtoNanos << Math.Min(_backoffProbes, 16), MaximumRtoNanos);
 
+    private void ArmProbeTimer(long now)
+    {
+        long timeout = Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond);
+        if (_userTimeoutNanos > 0 && _probesSinceNanos != Never)
+        {
+            timeout = Math.Min(timeout, LeftOfUserTimeout(_probesSinceNanos, now));
+        }
+
+        ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + timeout);
+    }
+
+    private void EndProbing()
+    {
+        _probesOut = 0;
+        _backoffProbes = 0;
+        _probesSinceNanos = Never;
+    }
+
     /// <summary>An ACK came with nothing in flight: the window may be open now.</summary>
     private void AckProbe()
     {
-        if (_writeQueue.First is not { } head)
+        if (FirstToSend is not { } head)
         {
             if (_timerMode == RetransmitTimerMode.WindowProbe)
             {
@@ -455,7 +480,7 @@ internal sealed partial class TcpConnection
 
         if (PeerWindowAllows(head, CurrentMss()))
         {
-            _backoffProbes = 0;
+            EndProbing();
             if (_timerMode == RetransmitTimerMode.WindowProbe)
             {
                 StopRetransmitTimer();
@@ -463,19 +488,20 @@ internal sealed partial class TcpConnection
         }
         else
         {
-            ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, Now + Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
+            ArmProbeTimer(Now);
         }
     }
 
     private void OnProbeTimer(long now)
     {
-        if (_packetsOut > 0 || _writeQueue.First is not { } head)
+        if (_packetsOut > 0 || FirstToSend is not { } head)
         {
-            _probesOut = 0;
-            _backoffProbes = 0;
+            EndProbing();
             return;
         }
 
+        // The user's limit counts from the first probe and through the peer's answers (Linux, measured): they are no progress.
+        _probesSinceNanos = Math.Min(_probesSinceNanos, now);
         TcpSettings settings = _tcp.Settings;
         int limit = settings.Retries2;
         if (IsOrphan)
@@ -489,7 +515,7 @@ internal sealed partial class TcpConnection
             }
         }
 
-        if (_probesOut >= limit || (_userTimeoutNanos > 0 && _probesOut > 0 && now - _probesSinceNanos >= _userTimeoutNanos))
+        if (_probesOut >= limit || (_userTimeoutNanos > 0 && now - _probesSinceNanos >= _userTimeoutNanos))
         {
             GiveUp(SocketError.TimedOut);
             return;
@@ -513,18 +539,25 @@ internal sealed partial class TcpConnection
                 if (Transmit(head))
                 {
                     OnNewDataSent(head);
+                    EndProbing();
                     return;
                 }
             }
         }
         else
         {
+            if (_urgentMode && _sndUp.After(_sndUna))
+            {
+                // The other probe lies before the window, where its urgent pointer is not looked at; this one is acceptable (RFC 9293 3.10.7.4, Linux does so).
+                SendProbe(urgent: true);
+            }
+
             SendProbe(urgent: false);
         }
 
         _probesOut++;
         _backoffProbes++;
-        ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + Math.Max(BackedOffProbe(), settings.RtoMinMicroseconds * Nanos.PerMicrosecond));
+        ArmProbeTimer(now);
     }
 
     /// <summary>A segment with an old sequence number: the peer must answer it with its window (RFC 9293 3.8.4).</summary>

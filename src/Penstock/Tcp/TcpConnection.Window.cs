@@ -229,7 +229,8 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        int copied = _copiedSeq.Since(_rcvSpaceSequence);
+        // What a pipe reader holds has not been read.
+        int copied = (_copiedSeq - _heldBytes).Since(_rcvSpaceSequence);
         if (copied > _rcvSpace)
         {
             if (_tcp.Settings.ModerateReceiveBuffer && !Memory.ReceiveBufferLocked)
@@ -247,7 +248,7 @@ internal sealed partial class TcpConnection
             _rcvSpace = copied;
         }
 
-        _rcvSpaceSequence = _copiedSeq;
+        _rcvSpaceSequence = _copiedSeq - _heldBytes;
         _rcvSpaceNanos = now;
     }
 

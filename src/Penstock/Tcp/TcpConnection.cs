@@ -129,7 +129,7 @@ internal sealed partial class TcpConnection : OwnedSocket
     private long _bytesSent, _bytesAcked, _bytesReceived, _bytesRetransmitted, _segmentsOut, _segmentsIn, _dataSegmentsOut, _dataSegmentsIn;
     private long _totalRetransmits;
     private long _establishedNanos;
-    private int _flushes, _emptyChecks, _backlogEnqueued, _backlogCoalesced, _backlogDrops;
+    private int _flushes, _emptyChecks, _receiveFlushes, _backlogEnqueued, _backlogCoalesced, _backlogDrops;
 
     /// <summary>Now, read freshly: an owner that copies or transmits for long must not use one stamp for all of it.</summary>
     private long Now => Worker.NowNanos;

@@ -275,12 +275,8 @@ internal sealed partial class TcpLayer
                 DropRequest(request);
                 ReplyToUnknown(packet, worker);
             }
-            else
-            {
-                // The peer's retransmission, or our SYN-ACK's, comes when there may be room.
-                request.AckedWhileFull = true;
-            }
 
+            // Else the peer's retransmission, or our SYN-ACK's, comes when there may be room.
             packet.Free();
             return;
         }

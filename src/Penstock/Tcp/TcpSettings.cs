@@ -55,6 +55,9 @@ internal sealed class TcpSettings
     /// <summary>net.ipv4.tcp_early_retrans: 3 or 4 allow tail-loss probes, 0 switches them off.</summary>
     public int EarlyRetrans = 3;
 
+    /// <summary>net.ipv4.tcp_retrans_collapse: small buffers are merged when they are sent again.</summary>
+    public bool RetransmitCollapse = true;
+
     /// <summary>net.ipv4.tcp_reordering and tcp_max_reordering, segments.</summary>
     public int Reordering = 3, MaxReordering = 300;
 
@@ -122,6 +125,12 @@ internal sealed class TcpSettings
 
     /// <summary>Run what timers and completions deferred at each flush, not only at release.</summary>
     public bool BacklogReleaseCallback = true;
+
+    /// <summary>A receive that has taken all there is works off the backlog before it leaves or waits.</summary>
+    public bool BacklogReceiveFlush = true;
+
+    /// <summary>Measures how long packets wait in backlogs, for the histogram; costs two looks at the clock for each packet.</summary>
+    public bool BacklogWaitHistogram;
 
     /// <summary>Payload bytes a queued buffer is filled to; 0 leaves it to the stack (up to 64 KiB), 1 means one segment.</summary>
     public int SizeGoal;

@@ -227,6 +227,15 @@ public enum StackCounter
     /// <summary>The peer dropped data it had selectively acknowledged.</summary>
     TcpSackReneging,
 
+    /// <summary>Parts of a queued buffer that a SACK cut off and that were merged with the SACKed buffer before them (Linux: <c>TCPSackShifted</c>).</summary>
+    TcpSackShifted,
+
+    /// <summary>Whole queued buffers that were merged with a SACKed neighbor (Linux: <c>TCPSackMerged</c>).</summary>
+    TcpSackMerged,
+
+    /// <summary>Newly SACKed buffers that could not be merged with the one before them (Linux: <c>TCPSackShiftFallback</c>).</summary>
+    TcpSackShiftFallback,
+
     /// <summary>DSACKs sent for old duplicates.</summary>
     TcpDsackOldSent,
 
@@ -301,6 +310,9 @@ public enum StackCounter
 
     /// <summary>Connections refused because of a full table or port range.</summary>
     TcpPortsExhausted,
+
+    /// <summary>Backlog flushes of a receive that found something to do.</summary>
+    TcpBacklogReceiveFlushes,
 }
 
 /// <summary>The counters of one stack. Any thread adds; readers may see one value before another.</summary>

@@ -7,8 +7,8 @@ using Penstock.Wire;
 namespace Penstock.Telemetry;
 
 /// <summary>
-/// The instruments of one stack. All are observable: the packet path adds to plain counters whether or not anybody listens, and they are read only when a
-/// listener asks. Never counts anything itself.
+/// The instruments of one stack. All but one are observable: the packet path adds to plain counters whether or not anybody listens, and they are read only when a
+/// listener asks. The one is the histogram of waits in backlogs, off by default, which cannot be read afterwards. Never counts anything itself.
 /// </summary>
 internal sealed class StackMeter : IDisposable
 {
@@ -20,7 +20,12 @@ internal sealed class StackMeter : IDisposable
     private static readonly string[] ReasonNames =
         Array.ConvertAll(Enum.GetValues<MalformedReason>(), r => SnakeCase(r.ToString()));
 
+    /// <summary>Seconds: from a microsecond, as waits are in a send from warm memory, to the seconds of a send that is never interrupted.</summary>
+    private static readonly double[] WaitBoundaries =
+        [1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
     private readonly Meter _meter;
+    private readonly Histogram<double> _backlogWait;
 
     /// <summary>Null once disposed: a factory keeps its meters, and the instruments on them must neither speak nor keep the stack alive.</summary>
     private NetworkStack? _stack;
@@ -43,6 +48,8 @@ internal sealed class StackMeter : IDisposable
             }
         }
 
+        _backlogWait = _meter.CreateHistogram(
+            "penstock.tcp.backlog.wait", "s", "Time that packets waited in a socket's backlog.", tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = WaitBoundaries });
         _meter.CreateObservableUpDownCounter("penstock.tcp.connections", States, "{connection}", "Connections, listeners and TIME-WAIT entries by state.");
         _meter.CreateObservableUpDownCounter("penstock.tcp.orphans", One(s => s.Tcp.Orphans), "{connection}", "Closed connections that still have something to send.");
         _meter.CreateObservableUpDownCounter(
@@ -56,6 +63,9 @@ internal sealed class StackMeter : IDisposable
         _meter.CreateObservableCounter("penstock.link.packets", () => Links(i => i.PacketsIn, i => i.PacketsOut), "{packet}", "Packets that links carried; a super-segment is one.");
         _meter.CreateObservableCounter("penstock.malformed", Malformed, "{packet}", "Malformed packets and options by reason.");
     }
+
+    /// <summary>A packet has waited. The caller owns a socket, so listeners must not call one; allocates nothing.</summary>
+    public void OnBacklogWait(long nanos) => _backlogWait.Record(nanos / 1e9);
 
     public void Dispose()
     {

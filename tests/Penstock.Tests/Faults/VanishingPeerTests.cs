@@ -15,6 +15,15 @@ public class VanishingPeerTests
         return error;
     }
 
+    /// <summary>Acknowledges nothing new and says how much may come.</summary>
+    private static void SendWindow(RawPeer peer, uint acknowledgment, int window)
+    {
+        RawSegment segment = peer.Segment(TcpFlags.Ack);
+        segment.Acknowledgment = acknowledgment;
+        segment.Window = (ushort)window;
+        peer.Inject(segment);
+    }
+
     [Fact]
     public void A_connect_gives_up_after_its_syn_retries()
     {
@@ -157,6 +166,47 @@ public class VanishingPeerTests
 
         Assert.Null(peer.StateOfFlow());
         Assert.Equal(0, peer.Stack.Tcp.Orphans);
+        peer.End();
+    }
+
+    [Fact]
+    public void An_orphan_before_a_window_that_opens_and_shuts_does_not_live_for_ever()
+    {
+        var peer = new RawPeer();
+        TcpSocket socket = peer.OpenFromPeer();
+        uint first = peer.HostNext;
+        socket.TrySend(new byte[100], TcpSendFlags.None, out _);
+        socket.Dispose();
+        for (int i = 0; i < 400 && peer.StateOfFlow() is not null; i++)
+        {
+            SendWindow(peer, first, i % 2 == 0 ? 0 : 1000);
+            peer.Wait(TimeSpan.FromSeconds(10));
+        }
+
+        Assert.Null(peer.StateOfFlow());
+        peer.End();
+    }
+
+    [Fact]
+    public void A_socket_that_tried_a_closed_window_for_long_is_not_given_up_at_once_when_it_becomes_an_orphan()
+    {
+        var peer = new RawPeer();
+        TcpSocket socket = peer.OpenFromPeer();
+        uint first = peer.HostNext;
+        socket.TrySend(new byte[100], TcpSendFlags.None, out _);
+        for (int i = 0; i < 60; i++)
+        {
+            SendWindow(peer, first, 0);
+            peer.Wait(TimeSpan.FromSeconds(60));
+        }
+
+        peer.Take();
+        socket.Dispose();
+        peer.Wait(TimeSpan.FromSeconds(121));
+        Assert.NotEmpty(peer.Take());
+        Assert.NotNull(peer.StateOfFlow());
+        peer.Wait(TimeSpan.FromSeconds(121));
+        Assert.Null(peer.StateOfFlow());
         peer.End();
     }
 

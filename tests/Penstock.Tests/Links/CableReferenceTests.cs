@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using Penstock.Buffers;
 using Penstock.Tests.Seeds;
 using Penstock.Tests.Tcp;
@@ -206,6 +207,33 @@ public class CableReferenceTests
             await Task.WhenAll(released);
             Assert.Equal(0, net.Client.Tcp.PinnedBytes);
             await client.DisposeAsync();
+        });
+    }
+
+    [Fact]
+    public void A_pipe_reader_hands_out_the_senders_memory_itself()
+    {
+        var net = new TwoStacks(new CableOptions { HoldReferences = true });
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            PipeReader reader = server.AsPipe().Input;
+            byte[] data = Pattern(12 * Page);
+            Task released = (await client.SendZeroCopyAsync(data)).Released.AsTask();
+            await net.Time.Delay(TimeSpan.FromSeconds(1));
+            ReadResult read = await reader.ReadAsync();
+            Assert.Equal(data, read.Buffer.ToArray());
+
+            // No copy at all: what the sender changes too early, the reader sees.
+            data[5] ^= 1;
+            Assert.Equal(data[5], read.Buffer.FirstSpan[5]);
+            reader.AdvanceTo(read.Buffer.GetPosition(data.Length - 1), read.Buffer.End);
+            await net.Time.Delay(TimeSpan.FromSeconds(1));
+            Assert.False(released.IsCompleted);
+            Assert.True(reader.TryRead(out _) is false);
+            await reader.CompleteAsync();
+            await released;
+            await CloseAsync(client, server);
         });
     }
 

@@ -59,6 +59,49 @@ public class ClosingTests
         Assert.Equal(1, peer.Stack.Tcp.TimeWaits);
     }
 
+    /// <summary>RFC 9293 3.10.5: in CLOSING and LAST-ACK an abort sends nothing.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void When_both_ends_have_finished_an_abort_resets_nothing(bool atOnce)
+    {
+        using var peer = new RawPeer();
+        peer.Accepted();
+        if (atOnce)
+        {
+            peer.ShutdownSend();
+            peer.Expect(TcpFlags.FinAck, 1, 1);
+            peer.Send(TcpFlags.FinAck, 1, 1);
+            peer.Expect(TcpFlags.Ack, 2, 2);
+        }
+        else
+        {
+            peer.Send(TcpFlags.FinAck, 1, 1);
+            peer.Expect(TcpFlags.Ack, 1, 2);
+            peer.ShutdownSend();
+            peer.Expect(TcpFlags.FinAck, 1, 2);
+        }
+
+        Assert.Equal(atOnce ? TcpConnectionState.Closing : TcpConnectionState.LastAck, peer.Socket.State);
+        peer.Abort();
+        peer.ExpectNothing(1000);
+        Assert.Equal(TcpConnectionState.Closed, peer.Socket.State);
+    }
+
+    [Fact]
+    public void An_abort_with_data_that_was_not_sent_resets_in_LAST_ACK_too()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted();
+        peer.Send(TcpFlags.FinAck, 1, 1, window: 0);
+        peer.Expect(TcpFlags.Ack, 1, 2);
+        peer.Write(100);
+        peer.ShutdownSend();
+        Assert.Equal(TcpConnectionState.LastAck, peer.Socket.State);
+        peer.Abort();
+        peer.Expect(TcpFlags.Rst | TcpFlags.Ack, 1, 2);
+    }
+
     [Fact]
     public void A_FIN_that_comes_again_is_acknowledged_again()
     {

@@ -31,6 +31,22 @@ public class IcmpTests
     }
 
     [Fact]
+    public void What_a_router_said_is_forgotten_when_the_peer_answers()
+    {
+        using var peer = new RawPeer(settings: ("tcp_retries2", "2"));
+        peer.Accepted();
+        peer.Write(100);
+        peer.Next();
+        peer.SendIcmp(IcmpType.DestinationUnreachable, IcmpUnreachable.Host, 1);
+        Assert.Equal(SocketError.HostUnreachable, peer.Socket.GetInfo().SoftError);
+        peer.Send(TcpFlags.Ack, 1, 101);
+        Assert.Equal(SocketError.Success, peer.Socket.GetInfo().SoftError);
+        peer.Write(100);
+        peer.Wait(60_000);
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
+    [Fact]
     public void Source_quench_is_ignored()
     {
         using var peer = new RawPeer();

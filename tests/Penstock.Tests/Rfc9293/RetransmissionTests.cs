@@ -130,6 +130,32 @@ public class RetransmissionTests
         Assert.True(peer.NowMilliseconds - sent > 100_000, "R2 is at least 100 s");
     }
 
+    /// <summary>Measured on Linux 6.18: with a timeout of 1 s and tcp_retries2 of 3 it retransmits twice and gives up 7.3 s after it sent.</summary>
+    [Fact]
+    public void Over_a_long_path_tries_are_counted_in_the_time_that_they_take_on_a_short_one()
+    {
+        using var peer = new RawPeer(settings: [("tcp_retries2", "3"), ("tcp_early_retrans", "0"), ("tcp_rto_min_us", "1000000")]);
+        peer.Accepted();
+        peer.Write(100);
+        double sent = peer.Next().Milliseconds;
+        Assert.Equal(1000, peer.Next(5000).Milliseconds - sent, 10.0);
+        Assert.Equal(3000, peer.Next(5000).Milliseconds - sent, 10.0);
+        peer.ExpectNothing(3900);
+        Assert.Equal(TcpConnectionState.Established, peer.Socket.State);
+        peer.ExpectNothing(200);
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
+    [Fact]
+    public void A_user_timeout_works_with_timeouts_below_a_millisecond()
+    {
+        using var peer = new RawPeer(settings: [("tcp_early_retrans", "0"), ("tcp_rto_min_us", "1")]);
+        peer.Accepted(RawPeer.SynOptions(), options => options.UserTimeout = TimeSpan.FromSeconds(1));
+        peer.Write(100);
+        peer.Wait(1100);
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
     [Fact]
     public void The_application_sets_how_long_to_try()
     {

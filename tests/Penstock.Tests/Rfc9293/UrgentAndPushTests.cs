@@ -19,6 +19,20 @@ public class UrgentAndPushTests
         Assert.Equal(5, segment.Length);
     }
 
+    /// <summary>As Linux 6.18 does, measured: a probe that the peer accepts and one that it has to answer.</summary>
+    [Fact]
+    public void A_closed_window_does_not_keep_the_peer_from_learning_of_urgent_data()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted();
+        peer.Send(TcpFlags.Ack, 1, 1, length: 1, window: 0);
+        peer.All(100);
+        peer.Write(10, TcpSendFlags.OutOfBand);
+        Segment urgent = peer.Expect(TcpFlags.Ack | TcpFlags.Urg, 1, 2, 0, within: 1000);
+        Assert.Equal(10, urgent.Urgent);
+        peer.Expect(TcpFlags.Ack | TcpFlags.Urg, 0, 2, 0);
+    }
+
     [Fact]
     public void Urgent_data_may_be_longer_than_a_segment()
     {

@@ -157,6 +157,113 @@ public class WindowTests
         Assert.Equal(0, peer.Socket.GetInfo().SendQueue);
     }
 
+    /// <summary>Measured on Linux 6.18 with the same settings: after 8.5 s of silence it still tries, since its first retransmission is only 7 s ago.</summary>
+    [Fact]
+    public void A_window_that_shrinks_to_nothing_is_given_up_after_two_longest_timeouts_of_silence_and_of_trying()
+    {
+        using var peer = new RawPeer(settings: [("tcp_rto_max_ms", "4000"), ("tcp_early_retrans", "0")]) { Rtt = 500 };
+        peer.Accepted();
+        peer.Write(2 * 1460);
+        peer.All();
+        peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        double heard = peer.NowMilliseconds;
+        foreach (double wanted in (ReadOnlySpan<double>)[1500, 4500, 8500])
+        {
+            Assert.Equal(wanted, peer.Expect(TcpFlags.Ack, 1, within: 5000).Milliseconds - heard, 50.0);
+        }
+
+        peer.Wait(3900);
+        Assert.Equal(TcpConnectionState.Established, peer.Socket.State);
+        peer.ExpectNothing(200);
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
+    [Fact]
+    public void A_FIN_before_a_window_that_shrank_to_nothing_is_tried_for_as_long_as_the_peer_answers()
+    {
+        using var peer = new RawPeer(settings: ("tcp_retries2", "3"));
+        peer.Accepted();
+        peer.ShutdownSend();
+        peer.Expect(TcpFlags.FinAck, 1);
+        peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        for (int i = 0; i < 15; i++)
+        {
+            peer.Expect(TcpFlags.FinAck, 1, within: 125_000);
+            peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        }
+
+        Assert.Equal(TcpConnectionState.FinWait1, peer.Socket.State);
+    }
+
+    /// <summary>Measured on Linux 6.18: 5 s after the first retransmission, whatever the peer answers.</summary>
+    [Fact]
+    public void The_user_timeout_counts_while_a_peer_that_answers_keeps_its_window_shut_on_data_in_flight()
+    {
+        using var peer = new RawPeer(settings: ("tcp_early_retrans", "0"));
+        peer.Accepted(RawPeer.SynOptions(), options => options.UserTimeout = TimeSpan.FromSeconds(5));
+        peer.Write(2 * 1460);
+        peer.All();
+        peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        double heard = peer.NowMilliseconds;
+        foreach (double wanted in (ReadOnlySpan<double>)[200, 600, 1400, 3000])
+        {
+            Assert.Equal(wanted, peer.Expect(TcpFlags.Ack, 1, within: 5000).Milliseconds - heard, 50.0);
+            peer.Send(TcpFlags.Ack, 1, 1, window: 0);
+        }
+
+        peer.ExpectNothing(2150);
+        Assert.Equal(TcpConnectionState.Established, peer.Socket.State);
+        peer.ExpectNothing(100);
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
+    /// <summary>Measured on Linux 6.18: 5 s after the first probe, whatever the peer answers.</summary>
+    [Fact]
+    public void The_user_timeout_counts_while_a_peer_answers_probes_of_its_closed_window()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted(RawPeer.SynOptions(), options => options.UserTimeout = TimeSpan.FromSeconds(5));
+        peer.Send(TcpFlags.Ack, 1, 1, length: 1, window: 0);
+        peer.All(100);
+        peer.Write(100);
+        double written = peer.NowMilliseconds;
+        foreach (double wanted in (ReadOnlySpan<double>)[200, 600, 1400, 3000])
+        {
+            Assert.Equal(wanted, peer.Expect(TcpFlags.Ack, 0, 2, 0, within: 5000).Milliseconds - written, 50.0);
+            peer.Send(TcpFlags.Ack, 2, 1, window: 0);
+        }
+
+        peer.ExpectNothing(2150);
+        Assert.Equal(TcpConnectionState.Established, peer.Socket.State);
+        peer.ExpectNothing(100);
+        Assert.Equal(1, peer.Read());
+        Assert.Equal(SocketError.TimedOut, peer.ReadError());
+    }
+
+    [Fact]
+    public void An_open_window_starts_the_user_timeout_of_probes_over()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted(RawPeer.SynOptions(), options => options.UserTimeout = TimeSpan.FromSeconds(5));
+        for (uint round = 0; round < 3; round++)
+        {
+            uint next = 1 + (100 * round);
+            peer.Send(TcpFlags.Ack, 1, next, window: 0);
+            peer.Write(100);
+            for (int i = 0; i < 4; i++)
+            {
+                peer.Expect(TcpFlags.Ack, next - 1, within: 5000);
+                peer.Send(TcpFlags.Ack, 1, next, window: 0);
+            }
+
+            peer.Send(TcpFlags.Ack, 1, next, window: 1000);
+            peer.Expect(TcpFlags.Ack, next, length: 100);
+            peer.Send(TcpFlags.Ack, 1, next + 100);
+        }
+
+        Assert.Equal(TcpConnectionState.Established, peer.Socket.State);
+    }
+
     [Fact]
     public void A_small_segment_waits_while_a_small_one_is_in_flight()
     {

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Penstock.Buffers;
 using Penstock.Tcp;
 using Penstock.Wire;
 
@@ -19,12 +20,13 @@ public class AccountingAuditTests
     [Trait("Requirement", "R2.6")]
     [Trait("Requirement", "R2.7")]
     [Trait("Requirement", "R2.8")]
+    [Trait("Requirement", "R2.22")]
     public async Task The_ledgers_balance_after_every_step_of_random_lives()
     {
         string? given = Environment.GetEnvironmentVariable("PENSTOCK_AUDIT_SEED");
         int seed = given is null ? Random.Shared.Next() : int.Parse(given, System.Globalization.CultureInfo.InvariantCulture);
         TestContext.Current.TestOutputHelper!.WriteLine($"PENSTOCK_AUDIT_SEED={seed}");
-        long steps = 0, refusals = 0, resets = 0;
+        long steps = 0, refusals = 0, resets = 0, joined = 0, marked = 0;
         for (int life = 0; life < Lives; life++)
         {
             var audit = new Life(seed + life);
@@ -41,16 +43,23 @@ public class AccountingAuditTests
             steps += audit.Step;
             refusals += audit.Refusals;
             resets += audit.Ended ? 1 : 0;
+            joined += audit.Joined;
+            marked += audit.Marked;
         }
 
-        TestContext.Current.TestOutputHelper.WriteLine($"{steps} steps, {refusals} refusals, {resets} early ends");
+        TestContext.Current.TestOutputHelper.WriteLine($"{steps} steps, {refusals} refusals, {resets} early ends, {joined} buffers joined after SACKs, {marked} marked as zero-copy");
         Assert.True(steps > 50_000);
         Assert.True(refusals > 100, "memory was never short: the audit tests too little");
+        Assert.True(joined > 500 && marked > 500, "hardly anything was merged: the audit tests too little");
     }
 
     private sealed class Life(int seed)
     {
         private readonly Random _random = new(seed);
+
+        // Every other life is one of small segments, each a buffer, which merge when they are sent again or SACKed; some of their payload is then marked as the application's.
+        private readonly bool _small = seed % 2 == 0;
+        private readonly List<CountedMemory> _memories = [];
 
         public int Step { get; private set; }
 
@@ -59,6 +68,10 @@ public class AccountingAuditTests
         public int Refusals { get; private set; }
 
         public bool Ended { get; private set; }
+
+        public long Joined { get; private set; }
+
+        public int Marked => _memories.Count;
 
         public async Task RunAsync(int most)
         {
@@ -74,6 +87,7 @@ public class AccountingAuditTests
                 sack: _random.Next(4) != 0,
                 memoryLimit: tightPool ? 1 << 20 : 1 << 30);
             peer.Link.KeepsPayload = false;
+            peer.Socket.NoDelay = _small;
             peer.Connection.Cwnd.Window = _random.Next(1, 200);
             if (_random.Next(2) == 0)
             {
@@ -111,6 +125,7 @@ public class AccountingAuditTests
             }
 
             Ended = peer.Connection.State == TcpConnectionState.Closed;
+            Joined = peer.Stack.GetCounter(StackCounter.TcpSackMerged) + peer.Stack.GetCounter(StackCounter.TcpSackShifted);
             Last = "end";
             peer.InCopy = null;
             peer.Socket.Dispose();
@@ -121,6 +136,7 @@ public class AccountingAuditTests
             Assert.Equal(0, peer.Connection.Memory.ForwardAlloc);
             Assert.Equal(0, peer.Connection.Memory.WriteQueueBytes);
             Assert.Equal(0, peer.Connection.Memory.ReceiveAlloc);
+            Assert.All(_memories, m => Assert.Equal(1, m.LetGo));
         }
 
         private static void Verify(HandPeer peer)
@@ -134,16 +150,18 @@ public class AccountingAuditTests
             Assert.False(connection.IsOwned);
             Assert.Equal(0, connection.BacklogBytes);
             Assert.Equal(connection.Memory.Pages, peer.Stack.Tcp.Memory.AllocatedPages);
-            Assert.Equal(connection.Memory.WriteQueueBytes, connection.Memory.WriteCharged);
             Assert.True(peer.Stack.Pool.HeldMaximumBytes <= peer.Stack.Pool.Limit);
-            int sum = 0;
+            int sum = 0, charged = 0;
             foreach (QueuedBuffer buffer in connection.QueuedBuffers())
             {
-                Assert.Equal(buffer.TrueSize, buffer.HeadTrueSize + buffer.Length);
+                int rounding = buffer.TrueSize - (buffer.HeadTrueSize + buffer.Length);
+                Assert.True((buffer.Flags & SegmentFlags.ZeroCopy) != 0 ? rounding >= 0 : rounding == 0, $"{rounding} bytes of true size too many");
                 sum += buffer.TrueSize;
+                charged += (buffer.Flags & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
             }
 
             Assert.Equal(sum, connection.Memory.WriteQueueBytes);
+            Assert.Equal(charged, connection.Memory.WriteCharged);
         }
 
         private static void Trim(HandPeer peer)
@@ -162,12 +180,17 @@ public class AccountingAuditTests
             switch (_random.Next(20))
             {
                 case < 6:
-                    int bytes = _random.Next(10) == 0 ? _random.Next(1, 200_000) : _random.Next(1, 8000);
+                    int bytes = _small ? 100 * _random.Next(1, 4) : _random.Next(10) == 0 ? _random.Next(1, 200_000) : _random.Next(1, 8000);
                     var flags = (TcpSendFlags)_random.Next(8);
                     Last = $"send {bytes} {flags}";
                     if (peer.Send(bytes, flags) == TcpConnection.WouldBlock)
                     {
                         Refusals++;
+                    }
+
+                    if (_small)
+                    {
+                        Mark(peer);
                     }
 
                     break;
@@ -224,6 +247,31 @@ public class AccountingAuditTests
             }
         }
 
+        /// <summary>Makes a sent buffer of copied data one of application memory, now and then.</summary>
+        private void Mark(HandPeer peer)
+        {
+            foreach (PacketBuffer buffer in QueuedMarks.Sent(peer.Connection))
+            {
+                if (_random.Next(12) == 0 && (buffer.Segment & SegmentFlags.ZeroCopy) == 0 && buffer.FragmentCount == 1 && (buffer.TcpFlags & TcpFlags.Syn) == 0)
+                {
+                    _memories.Add(QueuedMarks.Mark(peer.Connection, buffer, _random.Next(3) == 0 ? 'M' : 'P')!);
+                }
+            }
+        }
+
+        /// <summary>Moves the edges of a SACK block out to those of the buffers it touches: what a receiver of whole segments reports.</summary>
+        private static (int From, int To) BetweenBuffers(HandPeer peer, int from, int to)
+        {
+            foreach (QueuedBuffer buffer in peer.Connection.QueuedBuffers())
+            {
+                int start = (int)(buffer.Sequence - peer.Acked), end = start + buffer.Length;
+                from = start > 0 && start <= from && from < end ? start : from;
+                to = start < to && to <= end ? end : to;
+            }
+
+            return (from, to);
+        }
+
         /// <summary>Something arrives from the peer: acknowledgments whole, partial and selective, data in and out of order, windows.</summary>
         private void Arrive(HandPeer peer)
         {
@@ -253,7 +301,11 @@ public class AccountingAuditTests
                     for (int i = _random.Next(1, 4); i > 0 && flight > 2; i--)
                     {
                         int from = _random.Next(1, flight), to = _random.Next(from, flight) + 1;
-                        if (_random.Next(2) == 0)
+                        if (_small)
+                        {
+                            (from, to) = BetweenBuffers(peer, from, to);
+                        }
+                        else if (_random.Next(2) == 0)
                         {
                             from = Math.Max(1, from / HandPeer.Mss) * HandPeer.Mss;
                             to = Math.Max(from + 1, to / HandPeer.Mss * HandPeer.Mss);

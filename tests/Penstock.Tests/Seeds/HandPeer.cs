@@ -18,9 +18,9 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public const int Scale = 7;
     private int _copies;
 
-    public HandPeer(Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500)
+    public HandPeer(Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500, string name = "penstock")
     {
-        Stack = new NetworkStack(new NetworkStackOptions { Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
+        Stack = new NetworkStack(new NetworkStackOptions { Name = name, Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
         Stack.Tcp.Settings.Timestamps = false;
         settings?.Invoke(Stack.Tcp.Settings);
         Proof.Apply(Stack);
@@ -85,7 +85,14 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         }
     }
 
-    public void OnCopied(int bytes) => InCopy?.Invoke(++_copies);
+    /// <summary>Sizes of the chunks of the last send.</summary>
+    public List<int> Chunks { get; } = [];
+
+    public void OnCopied(int bytes)
+    {
+        Chunks.Add(bytes);
+        InCopy?.Invoke(++_copies);
+    }
 
     /// <summary>A large window both ways of thinking: the peer's offer and the congestion window.</summary>
     public HandPeer Open(int congestionWindow = 100_000)
@@ -108,6 +115,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public int Send(int bytes, TcpSendFlags flags, out SocketError error)
     {
         _copies = 0;
+        Chunks.Clear();
         return Socket.TrySend(Pattern(bytes), flags, out error);
     }
 

@@ -440,6 +440,12 @@ internal sealed partial class TcpConnection
             AdjustCounts(buffer.Segment, buffer.SegmentCount - counted);
         }
 
+        int space = window > 0 ? Math.Min(mss, window) : mss;
+        if (buffer.Length < space)
+        {
+            CollapseFollowing(buffer, space);
+        }
+
         if (!Transmit(buffer))
         {
             _stack.Counters.Add(StackCounter.TcpRetransFail);

@@ -115,14 +115,16 @@ internal sealed partial class TcpConnection
         PacketBuffer? buffer = _retransmitQueue.FindEndingAfter(start);
         while (buffer is not null && buffer.Sequence.Before(end))
         {
+            int length = buffer.Length;
             PacketBuffer? target = (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? null : MatchToRange(buffer, block.Start, block.End);
-            PacketBuffer? next = (target ?? buffer).Next;
             if (target is not null)
             {
+                bool isPart = target.Length < length;
                 any |= TagOne(target, ref outcome);
+                buffer = JoinSacked(target, isPart);
             }
 
-            buffer = next;
+            buffer = buffer.Next;
         }
 
         return any;

@@ -1,0 +1,74 @@
+using System.Buffers;
+using Penstock.Tests.Seeds;
+
+namespace Penstock.Tests.Tcp;
+
+/// <summary>When and where memory is given back: at once while it concerns nobody, at top level as soon as the application's own code is to run.</summary>
+public class ZeroCopyReleaseTests
+{
+    [Fact]
+    public async Task Memory_that_nobody_waits_for_is_free_with_the_acknowledgment()
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        ZeroCopySend send = peer.SendZeroCopy(HandPeer.PinnedPages(2), 0, 5000);
+        peer.Ack(peer.First + 4999);
+        Assert.False(send.Released.IsCompleted);
+        peer.Ack(peer.First + 5000);
+
+        // No work item has run since.
+        Assert.True(send.Released.IsCompletedSuccessfully);
+        Assert.False(peer.Connection.ZeroCopy.IsReleasing);
+        Assert.Equal(0, peer.Stack.Tcp.PinnedBytes);
+    }
+
+    [Fact]
+    public async Task Who_waits_is_told_at_top_level()
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        Task released = peer.SendZeroCopy(HandPeer.PinnedPages(2), 0, 5000).Released.AsTask();
+        peer.Ack(peer.First + 5000);
+        Assert.True(peer.Connection.ZeroCopy.IsReleasing);
+        Assert.False(released.IsCompleted);
+        peer.Time.RunReady();
+        Assert.True(released.IsCompletedSuccessfully);
+        Assert.False(peer.Connection.ZeroCopy.IsReleasing);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Code_of_the_application_runs_at_top_level_only(bool owner)
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        using var memory = new NotingMemory(5000);
+        ValueTask<ZeroCopySend> sending = owner ? peer.Socket.SendZeroCopyAsync(memory, 5000) : peer.Socket.SendZeroCopyAsync(memory.Memory);
+        Assert.Equal(5000, (await sending).BytesQueued);
+        Assert.Equal(1, memory.Pins);
+        peer.Ack(peer.First + 5000);
+        Assert.Equal((1, 0), (memory.Pins, memory.Disposals));
+        peer.Time.RunReady();
+        Assert.Equal((0, owner ? 1 : 0), (memory.Pins, memory.Disposals));
+    }
+
+    /// <summary>Memory that notes what is done to it.</summary>
+    private sealed unsafe class NotingMemory(int bytes) : MemoryManager<byte>
+    {
+        private readonly byte[] _bytes = GC.AllocateArray<byte>(bytes, pinned: true);
+
+        public int Pins { get; private set; }
+
+        public int Disposals { get; private set; }
+
+        public override Span<byte> GetSpan() => _bytes;
+
+        public override MemoryHandle Pin(int elementIndex = 0)
+        {
+            Pins++;
+            return new MemoryHandle((byte*)System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(_bytes, elementIndex), default, this);
+        }
+
+        public override void Unpin() => Pins--;
+
+        protected override void Dispose(bool disposing) => Disposals++;
+    }
+}
