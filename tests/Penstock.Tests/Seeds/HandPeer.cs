@@ -124,8 +124,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     {
         int start = PageStart(pages) + offset;
         ValueTask<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags);
-        Assert.True(sending.IsCompletedSuccessfully);
-        return sending.Result;
+        return sending.IsCompletedSuccessfully ? sending.Result : throw new InvalidOperationException("Not all of it fits the send buffer.");
     }
 
     /// <summary>Pinned memory with so many whole pages from <see cref="PageStart"/> on, filled with a pattern.</summary>

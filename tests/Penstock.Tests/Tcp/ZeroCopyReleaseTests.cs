@@ -41,8 +41,11 @@ public class ZeroCopyReleaseTests
     {
         await using HandPeer peer = new HandPeer().Open();
         using var memory = new NotingMemory(5000);
-        ValueTask<ZeroCopySend> sending = owner ? peer.Socket.SendZeroCopyAsync(memory, 5000) : peer.Socket.SendZeroCopyAsync(memory.Memory);
-        Assert.Equal(5000, (await sending).BytesQueued);
+        CancellationToken cancel = TestContext.Current.CancellationToken;
+        ZeroCopySend send = owner
+            ? await peer.Socket.SendZeroCopyAsync(memory, 5000, TcpSendFlags.None, cancel)
+            : await peer.Socket.SendZeroCopyAsync(memory.Memory, cancel);
+        Assert.Equal(5000, send.BytesQueued);
         Assert.Equal(1, memory.Pins);
         peer.Ack(peer.First + 5000);
         Assert.Equal((1, 0), (memory.Pins, memory.Disposals));
