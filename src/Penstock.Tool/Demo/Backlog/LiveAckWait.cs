@@ -33,6 +33,11 @@ internal static class LiveAckWait
             {
                 report.Begin($"{policy.Name}, slow source, run {run + 1} of {settings.Runs}");
                 IReadOnlyList<double> measured = Slow(settings, policy, report);
+                if (settings.Tun is { } device)
+                {
+                    SlowToKernel(device, settings, policy, report);
+                }
+
                 if (run == 0)
                 {
                     waits.Add(new PlotSeries(policy.Name, Distribution.Cumulative([.. measured.Select(w => w / 1e3)]), PlotKind.Steps));
@@ -70,17 +75,47 @@ internal static class LiveAckWait
                 Thread.Yield();
             }
 
-            report.Add(policy.Name, s_median, Distribution.Percentile(pinger.WaitsMicros, 50));
-            report.Add(policy.Name, s_high, Distribution.Percentile(pinger.WaitsMicros, 99));
-            report.Add(policy.Name, s_pings, pinger.WaitsMicros.Count);
-            report.Add(policy.Name, s_call, call);
-            report.Add(policy.Name, s_flushes, pair.Sender.GetInfo().BacklogFlushes);
+            Report(report, policy.Name, pinger.WaitsMicros, call, pair.Sender.GetInfo());
             return pinger.WaitsMicros;
         }
         finally
         {
             pair.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
+    }
+
+    /// <summary>The same with the kernel as the peer.</summary>
+    private static void SlowToKernel(string device, DemoSettings settings, FlushPolicy policy, ExperimentReport report)
+    {
+        KernelPeer peer = KernelPeer.Connect(device, new PairOptions { Flush = policy }, settings);
+        try
+        {
+            var source = new SlowSource(settings.FaultMicros ?? FaultMicros);
+            long begin = TimeProvider.System.GetTimestamp();
+            peer.Start();
+            peer.Sender.Send(settings.Message ?? SlowMessage, source, static (span, slow) => slow.Fill(span));
+            double call = TimeProvider.System.GetElapsedTime(begin).TotalMicroseconds;
+            peer.Stop();
+            while (peer.Sender.Connection.UnacknowledgedBytes > 0)
+            {
+                Thread.Yield();
+            }
+
+            Report(report, $"{policy.Name}, kernel", peer.WaitsMicros, call, peer.Sender.GetInfo());
+        }
+        finally
+        {
+            peer.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        }
+    }
+
+    private static void Report(ExperimentReport report, string name, IReadOnlyList<double> waits, double callMicros, TcpInfo info)
+    {
+        report.Add(name, s_median, Distribution.Percentile(waits, 50));
+        report.Add(name, s_high, Distribution.Percentile(waits, 99));
+        report.Add(name, s_pings, waits.Count);
+        report.Add(name, s_call, callMicros);
+        report.Add(name, s_flushes, info.BacklogFlushes);
     }
 
     private static void Compare(Transfer line, int pairs, ExperimentReport report)
