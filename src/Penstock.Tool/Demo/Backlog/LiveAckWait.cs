@@ -46,10 +46,11 @@ internal static class LiveAckWait
         }
 
         report.Plots.Add(new PlotData("Wait for the ACK, real time", "wait, ms (logarithmic)", "share of pings", waits) { LogX = true });
-        var line = new Transfer(settings, WarmMessage);
+        int warm = settings.Message ?? WarmMessage;
+        var line = new Transfer(settings, warm);
         try
         {
-            Compare(line, settings.Full ? 41 : 21, report);
+            Compare(line, warm, settings.Full ? 41 : 21, report);
         }
         finally
         {
@@ -118,13 +119,13 @@ internal static class LiveAckWait
         report.Add(name, s_flushes, info.BacklogFlushes);
     }
 
-    private static void Compare(Transfer line, int pairs, ExperimentReport report)
+    private static void Compare(Transfer line, int bytes, int pairs, ExperimentReport report)
     {
         for (int round = -1; round < pairs; round++)
         {
             report.Begin($"warm memory, pair {round + 1} of {pairs}");
-            double sixteen = Warm(line, FlushPolicy.Sixteen, round >= 0 ? report : null);
-            double adaptive = Warm(line, FlushPolicy.Adaptive, round >= 0 ? report : null);
+            double sixteen = Warm(line, bytes, FlushPolicy.Sixteen, round >= 0 ? report : null);
+            double adaptive = Warm(line, bytes, FlushPolicy.Adaptive, round >= 0 ? report : null);
             if (round >= 0)
             {
                 report.Add(FlushPolicy.Adaptive.Name, s_ratio, sixteen / adaptive);
@@ -133,11 +134,11 @@ internal static class LiveAckWait
     }
 
     /// <summary>Seconds until all of it has arrived.</summary>
-    private static double Warm(Transfer line, FlushPolicy policy, ExperimentReport? report)
+    private static double Warm(Transfer line, int bytes, FlushPolicy policy, ExperimentReport? report)
     {
         TransferResult transfer = line.Run(policy);
-        report?.Add(policy.Name, s_warm, WarmMessage * 8.0 / transfer.Seconds);
-        report?.Add(policy.Name, s_clock, transfer.ClockReads / (WarmMessage / 1048576.0));
+        report?.Add(policy.Name, s_warm, bytes * 8.0 / transfer.Seconds);
+        report?.Add(policy.Name, s_clock, transfer.ClockReads / (bytes / 1048576.0));
         return transfer.Seconds;
     }
 }

@@ -92,7 +92,8 @@ internal sealed class KernelPeer : IAsyncDisposable
         {
             while (!_stopped)
             {
-                next += every;
+                // Late after a pause of the machine, it goes on from here instead of sending what it missed.
+                next = Math.Max(next + every, TimeProvider.System.GetTimestamp());
                 while (TimeProvider.System.GetTimestamp() < next)
                 {
                     Thread.Yield();
