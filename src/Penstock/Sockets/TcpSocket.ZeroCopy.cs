@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
 using Penstock.Ownership;
+using Penstock.Sockets;
 using Penstock.Tcp;
 using Penstock.Tcp.ZeroCopy;
 
@@ -68,6 +69,57 @@ public sealed partial class TcpSocket
         ReadOnlyMemory<byte> memory = owner.Memory;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, memory.Length);
         return SendZeroCopyAsync(new ReadOnlySequence<byte>(memory[..length]), flags, owner, cancellationToken);
+    }
+
+    /// <summary>
+    /// Maps a range of a file into memory and queues that without a copy, as <see cref="SendZeroCopyAsync(IMemoryOwner{byte}, int, TcpSendFlags, CancellationToken)"/>; the file is closed when the
+    /// memory is released. <b>Dangerous</b>: if anybody truncates the file before that, the process ends with SIGBUS as soon as a missing page is touched, and a retransmission may touch
+    /// it at any time. Only for files that nobody else writes; else use <see cref="SendFileAsync(string, CancellationToken)"/>, which has no such danger.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="offset">Where to begin, bytes from the beginning of the file.</param>
+    /// <param name="length">How many bytes, at most 2 GiB; null for all behind <paramref name="offset"/>.</param>
+    /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
+    /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
+    /// <returns>How many bytes were queued, and when the file is closed.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside of the file, or is too long.</exception>
+    /// <exception cref="IOException">The file could not be opened or mapped.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
+    /// <exception cref="System.Net.Sockets.SocketException">As with the other zero-copy sends.</exception>
+    /// <exception cref="OperationCanceledException">Canceled before anything was queued.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was disposed.</exception>
+    public ValueTask<ZeroCopySend> SendMappedFileAsync(
+        string path, long offset = 0, int? length = null, TcpSendFlags flags = TcpSendFlags.None, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        MappedFileMemory memory;
+        int count;
+        try
+        {
+            long left = stream.Length - offset;
+            ArgumentOutOfRangeException.ThrowIfNegative(left, nameof(offset));
+            long wanted = length ?? left;
+            ArgumentOutOfRangeException.ThrowIfNegative(wanted, nameof(length));
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(wanted, Math.Min(left, int.MaxValue), nameof(length));
+            count = (int)wanted;
+            if (count == 0)
+            {
+                // An empty range cannot be mapped, and there is nothing to wait for.
+                stream.Dispose();
+                return SendZeroCopyAsync(ReadOnlyMemory<byte>.Empty, flags, cancellationToken);
+            }
+
+            memory = new MappedFileMemory(stream, offset, count);
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+
+        return SendZeroCopyAsync(memory, count, flags, cancellationToken);
     }
 
     /// <summary>
