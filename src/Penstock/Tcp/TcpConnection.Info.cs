@@ -145,6 +145,7 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer);
             packets += buffer.SegmentCount;
             sacked += (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? buffer.SegmentCount : 0;
             lost += (buffer.Segment & SegmentFlags.Lost) != 0 ? buffer.SegmentCount : 0;
@@ -155,6 +156,12 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer);
+        }
+
+        if (wrong is not null)
+        {
+            return wrong;
         }
 
         if (queued != Memory.WriteQueueBytes || charged != Memory.WriteCharged)
