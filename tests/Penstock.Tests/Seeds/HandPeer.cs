@@ -243,6 +243,9 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         Assert.Equal(0, Stack.Pool.RentedBuffers);
         Assert.Equal(0, Stack.Pool.RentedSlabs);
         Assert.Equal(0, Stack.Tcp.Memory.AllocatedPages);
+
+        // Also of sends that still waited.
+        Time.RunReady();
         Assert.Equal(0, Stack.Tcp.PinnedBytes);
         GC.SuppressFinalize(this);
         return ValueTask.CompletedTask;

@@ -58,6 +58,9 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
         return true;
     }
 
+    /// <summary>What the device has not finished with.</summary>
+    public IReadOnlyList<PacketBuffer> Held => _held;
+
     public void LetGo()
     {
         foreach (PacketBuffer packet in _held)
