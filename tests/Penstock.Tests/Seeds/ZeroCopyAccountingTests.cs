@@ -361,6 +361,24 @@ public class ZeroCopyAccountingTests
         Assert.Equal(0, peer.Stack.Tcp.Memory.AllocatedPages);
     }
 
+    [Theory]
+    [Trait("Requirement", "R2.8")]
+    [InlineData(0, 0, 3, 2)]
+    [InlineData(3, 0, 0, 2)]
+    [InlineData(2, 3, 0, 0)]
+    [InlineData(0, 0, 0, 1)]
+    public async Task Empty_segments_of_a_sequence_cost_nothing(params int[] lengths)
+    {
+        await using HandPeer peer = Closed();
+        byte[] pages = Pages(8);
+        int start = HandPeer.PageStart(pages);
+        ReadOnlyMemory<byte>[] parts = [.. lengths.Select((l, i) => (ReadOnlyMemory<byte>)pages.AsMemory(start + (i * 2 * Page), l))];
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(parts), cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(lengths.Sum(), sent.BytesQueued);
+        Assert.Equal(Head + (lengths.Count(l => l > 0) * Page), peer.Connection.Memory.WriteQueueBytes);
+        peer.Check();
+    }
+
     private static byte[] Pages(int count) => HandPeer.PinnedPages(count);
 
     // Linux's table was measured into a closed window; the largest window seen allows large buffers.

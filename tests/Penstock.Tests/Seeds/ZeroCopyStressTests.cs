@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Penstock.Tcp.ZeroCopy;
@@ -22,8 +23,8 @@ public class ZeroCopyStressTests
         far.AddInterface(cable.B, InterfaceAddress.Parse("10.1.0.2/24"));
         var at = new IPEndPoint(IPAddress.Parse("10.1.0.2"), 80);
         await using TcpSocketListener listener = far.ListenTcp(at);
-        var lent = new System.Collections.Concurrent.ConcurrentBag<LentMemory>();
-        var work = new List<Task>();
+        var lent = new ConcurrentBag<LentMemory>();
+        List<Task> senders = [], readers = [];
         var sockets = new List<TcpSocket>();
         for (int i = 0; i < Sockets; i++)
         {
@@ -31,15 +32,15 @@ public class ZeroCopyStressTests
             TcpSocket server = await listener.AcceptAsync(TestContext.Current.CancellationToken);
             client.ZeroCopyNotifications = i % 2 == 0;
             sockets.Add(client);
-            work.Add(DrainAsync(server));
+            readers.Add(DrainAsync(server));
             for (int s = 0; s < Senders; s++)
             {
                 int mine = seed + (i * Senders) + s;
-                work.Add(Task.Run(() => SendAsync(client, new Random(mine), lent, Sends)));
+                senders.Add(Task.Run(() => SendAsync(client, new Random(mine), lent, Sends)));
             }
         }
 
-        await Task.WhenAll(work);
+        await Task.WhenAll(senders);
         foreach (TcpSocket client in sockets)
         {
             client.Dispose();
@@ -47,6 +48,7 @@ public class ZeroCopyStressTests
 
         // Waits until everybody has been told.
         await near.DisposeAsync();
+        await Task.WhenAll(readers);
         await far.DisposeAsync();
         Assert.True(lent.Count > Sockets * Senders);
         Assert.All(lent, l => Assert.Equal((1, 0), (l.Disposals, l.Pinned)));
@@ -131,7 +133,7 @@ public class ZeroCopyStressTests
         Assert.Equal(Rounds, told);
     }
 
-    private static async Task SendAsync(TcpSocket socket, Random random, System.Collections.Concurrent.ConcurrentBag<LentMemory> all, int sends)
+    private static async Task SendAsync(TcpSocket socket, Random random, ConcurrentBag<LentMemory> all, int sends)
     {
         int end = random.Next(3) == 0 ? random.Next(sends) : int.MaxValue;
         for (int i = 0; i < sends; i++)

@@ -15,6 +15,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     // The send's side; only the caller with the send turn.
     private ReadOnlySequence<byte> _left;
+    private SequencePosition _nextRun;
     private byte* _address;
     private int _run;
 
@@ -62,6 +63,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     public void Start(in ReadOnlySequence<byte> data, IMemoryOwner<byte>? owner)
     {
         _left = data;
+        _nextRun = data.Start;
         _run = 0;
         Length = Remaining = data.Length;
         PinnedBytes = 0;
@@ -87,17 +89,18 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     {
         while (_run == 0)
         {
-            ReadOnlyMemory<byte> segment = _left.First;
-            if (segment.IsEmpty)
+            if (!_left.TryGet(ref _nextRun, out ReadOnlyMemory<byte> segment))
             {
-                NextSegment();
-                continue;
+                throw new InvalidOperationException("The sequence ended before its length: it must not be changed while it is being sent.");
             }
 
-            MemoryHandle pin = segment.Pin();
-            Keep(pin);
-            _address = (byte*)pin.Pointer;
-            _run = segment.Length;
+            if (!segment.IsEmpty)
+            {
+                MemoryHandle pin = segment.Pin();
+                Keep(pin);
+                _address = (byte*)pin.Pointer;
+                _run = segment.Length;
+            }
         }
 
         address = _address;
@@ -110,10 +113,6 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         _address += count;
         _run -= count;
         Remaining -= count;
-        if (_run == 0)
-        {
-            NextSegment();
-        }
     }
 
     public void CopyTo(Span<byte> destination)
@@ -285,13 +284,12 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         _pins++;
     }
 
-    private void NextSegment() => _left = _left.Slice(_left.First.Length);
-
 #pragma warning disable CA1031 // The application's own code fails while it takes its memory back: whoever waits for that is told, and the rest of the memory goes back all the same.
     private Exception? DropMemory()
     {
         Exception? failure = null;
         _left = default;
+        _nextRun = default;
         while (_pins > 0)
         {
             _pins--;
