@@ -115,7 +115,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public ZeroCopySend SendZeroCopy(byte[] pages, int offset, int count, TcpSendFlags flags = TcpSendFlags.None)
     {
         int start = PageStart(pages) + offset;
-        ValueTask<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags);
+        Task<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags).AsTask();
         Assert.True(sending.IsCompletedSuccessfully);
         return sending.Result;
     }

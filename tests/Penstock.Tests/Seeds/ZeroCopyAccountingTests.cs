@@ -12,6 +12,8 @@ public class ZeroCopyAccountingTests
     private const int Page = 4096;
     private const int Head = PacketBuffer.ObjectSize;
 
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
     [Fact]
     [Trait("Requirement", "R2.8")]
     [Trait("Requirement", "R2.17")]
@@ -111,7 +113,7 @@ public class ZeroCopyAccountingTests
         PipeWriter pipe = peer.Socket.AsPipe().Output;
         pipe.GetSpan(500)[..500].Fill(7);
         pipe.Advance(500);
-        await pipe.FlushAsync(TestContext.Current.CancellationToken);
+        await pipe.FlushAsync(Stop);
         QueuedBuffer buffer = Assert.Single(peer.Connection.QueuedBuffers());
         Assert.Equal(SegmentFlags.ZeroCopy, buffer.Flags & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy));
         Assert.Equal((Head + (2 * Page) + 500, Head + (2 * Page) + 500), (memory.WriteQueueBytes, memory.WriteCharged));
@@ -136,11 +138,11 @@ public class ZeroCopyAccountingTests
             PipeWriter pipe = peer.Socket.AsPipe().Output;
             pipe.GetSpan(500)[..500].Fill(7);
             pipe.Advance(500);
-            sending = pipe.FlushAsync(TestContext.Current.CancellationToken).AsTask();
+            sending = pipe.FlushAsync(Stop).AsTask();
         }
         else
         {
-            sending = peer.Socket.SendAsync(new byte[500], TestContext.Current.CancellationToken).AsTask();
+            sending = peer.Socket.SendAsync(new byte[500], Stop).AsTask();
         }
 
         Assert.False(sending.IsCompleted);
@@ -190,7 +192,7 @@ public class ZeroCopyAccountingTests
         Task<ZeroCopySend> sending;
         do
         {
-            sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 8 * Page), TcpSendFlags.EndOfRecord).AsTask();
+            sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 8 * Page), TcpSendFlags.EndOfRecord, Stop).AsTask();
             sends++;
         }
         while (sending.IsCompleted && sends < 100);
@@ -312,7 +314,7 @@ public class ZeroCopyAccountingTests
         peer.Send(1000);
         Assert.True(memory.ScheduleSend(3 * Page));
         peer.Stack.Tcp.Memory.SetLimits(0, 0, 0);
-        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages) + 100, 10 * Page)).AsTask();
+        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages) + 100, 10 * Page), Stop).AsTask();
         Assert.False(sending.IsCompleted);
         Assert.Equal(1000 + (3 * Page) - 100, peer.Connection.UnacknowledgedBytes);
         Assert.Equal(Head + 1000 + (3 * Page), memory.WriteCharged);
@@ -331,7 +333,7 @@ public class ZeroCopyAccountingTests
         peer.Open().SendBuffer(1 << 20);
         byte[] pages = Pages(3);
         peer.Stack.Tcp.Memory.SetLimits(0, 0, 0);
-        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 3 * Page)).AsTask();
+        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 3 * Page), Stop).AsTask();
         for (int page = 1; page <= 3; page++)
         {
             Assert.Equal(page * Page, (int)(peer.SentEnd - peer.First));
@@ -373,7 +375,7 @@ public class ZeroCopyAccountingTests
         byte[] pages = Pages(8);
         int start = HandPeer.PageStart(pages);
         ReadOnlyMemory<byte>[] parts = [.. lengths.Select((l, i) => (ReadOnlyMemory<byte>)pages.AsMemory(start + (i * 2 * Page), l))];
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(parts), cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(parts), cancellationToken: Stop);
         Assert.Equal(lengths.Sum(), sent.BytesQueued);
         Assert.Equal(Head + (lengths.Count(l => l > 0) * Page), peer.Connection.Memory.WriteQueueBytes);
         peer.Check();

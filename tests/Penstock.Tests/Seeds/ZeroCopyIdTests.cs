@@ -13,6 +13,8 @@ public class ZeroCopyIdTests
     private const int Page = 4096;
     private const TcpSendFlags Eor = TcpSendFlags.EndOfRecord;
 
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
     [Fact]
     [Trait("Requirement", "R2.9")]
     public async Task Ids_are_dense_and_wrap_around()
@@ -98,7 +100,7 @@ public class ZeroCopyIdTests
     {
         await using HandPeer peer = new HandPeer(s => s.OptionalMemoryMax = 0).Open();
         var lent = new LentMemory(1);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 0, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 0, cancellationToken: Stop);
         Assert.Equal(0, sent.BytesQueued);
         Assert.True(sent.Released.IsCompletedSuccessfully);
         Assert.Equal((0u, 1, 0), (peer.Connection.ZeroCopy.NextId, lent.Disposals, lent.Pins));
@@ -115,7 +117,7 @@ public class ZeroCopyIdTests
         SocketException? refused = null;
         while (refused is null && sends < 1000)
         {
-            ValueTask<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 1 << 20));
+            ValueTask<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(pages.AsMemory(HandPeer.PageStart(pages), 1 << 20), Stop);
             refused = (SocketException?)sending.AsTask().Exception?.InnerException;
             sends += refused is null ? 1 : 0;
         }
@@ -210,7 +212,7 @@ public class ZeroCopyIdTests
         await using HandPeer peer = new HandPeer(s => s.PinnedMax = 7 * Page).Open();
         byte[] one = new byte[1];
         Assert.Equal(SocketError.NoBufferSpaceAvailable, Refused(peer, LentMemory.Sequence(one, one, one, one)));
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(one, default, one, one), cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(one, default, one, one), cancellationToken: Stop);
         Assert.Equal(3, sent.BytesQueued);
         Assert.Equal(6 * Page, peer.Stack.Tcp.PinnedBytes);
         peer.AckAll();
@@ -257,8 +259,8 @@ public class ZeroCopyIdTests
         peer.SendZeroCopy(pages, 0, Page, Eor);
         peer.SendBuffer(1);
         LentMemory first = new(Page), second = new(Page);
-        Task<ZeroCopySend> waiting = peer.Socket.SendZeroCopyAsync(first, Page, Eor).AsTask();
-        Task<ZeroCopySend> behind = peer.Socket.SendZeroCopyAsync(second, Page, Eor).AsTask();
+        Task<ZeroCopySend> waiting = peer.Socket.SendZeroCopyAsync(first, Page, Eor, Stop).AsTask();
+        Task<ZeroCopySend> behind = peer.Socket.SendZeroCopyAsync(second, Page, Eor, Stop).AsTask();
         switch (end)
         {
             case "shutdown":
@@ -294,7 +296,7 @@ public class ZeroCopyIdTests
     {
         await using HandPeer peer = Closed();
         var lent = new LentMemory(Page) { PinFails = true };
-        await Assert.ThrowsAsync<InvalidOperationException>(async () => await peer.Socket.SendZeroCopyAsync(lent, Page));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await peer.Socket.SendZeroCopyAsync(lent, Page, cancellationToken: Stop));
         AssertNothingOf(peer, lent, nextId: 0);
         Assert.Equal(0, peer.Connection.ZeroCopy.OptionalBytes);
         Assert.Empty(peer.Connection.QueuedBuffers());
@@ -308,7 +310,7 @@ public class ZeroCopyIdTests
         await using HandPeer peer = Closed();
         peer.Socket.ZeroCopyNotifications = true;
         LentMemory good = new(100_000), bad = new(Page) { PinFails = true };
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(good.Memory, bad.Memory), cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(good.Memory, bad.Memory), cancellationToken: Stop);
         Assert.Equal(100_000, sent.BytesQueued);
         Assert.Equal(100_000, peer.Connection.UnacknowledgedBytes);
         Assert.All(peer.Connection.QueuedBuffers(), b => Assert.NotEqual(0, b.Length));
@@ -422,7 +424,7 @@ public class ZeroCopyIdTests
         byte[] pages = HandPeer.PinnedPages(40);
         int start = HandPeer.PageStart(pages);
         ReadOnlyMemory<byte>[] parts = [.. Enumerable.Range(0, 20).Select(i => (ReadOnlyMemory<byte>)pages.AsMemory(start + (i * 2 * Page), 100))];
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(parts), cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(LentMemory.Sequence(parts), cancellationToken: Stop);
         Assert.Equal(2000, sent.BytesQueued);
         List<QueuedBuffer> queued = peer.Connection.QueuedBuffers();
         Assert.Equal([17, 3], queued.Select(b => b.Fragments));

@@ -12,6 +12,8 @@ public class ZeroCopyLifeTests
     private const int Page = 4096;
     private const int Mss = HandPeer.Mss;
 
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
     [Fact]
     [Trait("Requirement", "R2.11")]
     public async Task Memory_is_released_when_the_last_byte_is_acknowledged_and_the_device_has_let_go()
@@ -19,7 +21,7 @@ public class ZeroCopyLifeTests
         await using HandPeer peer = new HandPeer().Open();
         peer.Link.Holds = true;
         var lent = new LentMemory(10 * Page);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 10 * Page, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 10 * Page, cancellationToken: Stop);
         Task released = sent.Released.AsTask();
         peer.AckAll();
         Assert.Equal(0, peer.Connection.UnacknowledgedBytes);
@@ -40,8 +42,8 @@ public class ZeroCopyLifeTests
         await using HandPeer peer = new HandPeer().Open();
         peer.Link.Holds = true;
         var lent = new LentMemory(Page);
-        await peer.Socket.SendZeroCopyAsync(lent, Page, cancellationToken: TestContext.Current.CancellationToken);
-        Task closing = peer.Socket.CloseAsync(TestContext.Current.CancellationToken).AsTask();
+        await peer.Socket.SendZeroCopyAsync(lent, Page, cancellationToken: Stop);
+        Task closing = peer.Socket.CloseAsync(Stop).AsTask();
         peer.AckAll();
         Assert.False(closing.IsCompleted);
         Assert.Equal(0, lent.Disposals);
@@ -57,7 +59,7 @@ public class ZeroCopyLifeTests
     {
         await using HandPeer peer = new HandPeer().Open();
         var lent = new LentMemory(6 * Page);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 4 * Mss, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 4 * Mss, cancellationToken: Stop);
         (int queued, int charged) = (peer.Connection.Memory.WriteQueueBytes, peer.Connection.Memory.WriteCharged);
         Assert.Equal(PacketBuffer.ObjectSize, charged);
         uint first = peer.First;
@@ -87,7 +89,7 @@ public class ZeroCopyLifeTests
     {
         await using HandPeer peer = new HandPeer().Open(3);
         var lent = new LentMemory(15 * Page);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 15 * Page, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 15 * Page, cancellationToken: Stop);
         peer.Check();
         List<QueuedBuffer> halves = peer.Connection.QueuedBuffers();
         Assert.True(halves.Count >= 2);
@@ -116,7 +118,7 @@ public class ZeroCopyLifeTests
     {
         await using HandPeer peer = new HandPeer().Open();
         var lent = new LentMemory(1000);
-        await peer.Socket.SendZeroCopyAsync(lent, 1000, cancellationToken: TestContext.Current.CancellationToken);
+        await peer.Socket.SendZeroCopyAsync(lent, 1000, cancellationToken: Stop);
         Assert.Equal(lent.Array, peer.Link.Sent[^1].Payload);
         int sent = peer.Link.Sent.Count;
         lent.Array[500] = 77;
@@ -132,7 +134,7 @@ public class ZeroCopyLifeTests
     {
         await using HandPeer peer = new HandPeer().Open(1).SendBuffer(20_000);
         var lent = new LentMemory(200_000);
-        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(lent, 200_000).AsTask();
+        Task<ZeroCopySend> sending = peer.Socket.SendZeroCopyAsync(lent, 200_000, cancellationToken: Stop).AsTask();
         Assert.False(sending.IsCompleted);
         Assert.Equal((byte)(100_000 % 199), lent.Array[100_000]);
         lent.Array.AsSpan(100_000).Fill(201);
@@ -142,7 +144,7 @@ public class ZeroCopyLifeTests
         }
 
         byte[] arrived = Arrived(peer, 200_000);
-        Assert.Equal(lent.Disposals, 1);
+        Assert.Equal(1, lent.Disposals);
         Assert.Equal((byte)(99_999 % 199), arrived[99_999]);
         Assert.Equal(-1, arrived.AsSpan(100_000).IndexOfAnyExcept((byte)201));
     }
@@ -160,7 +162,7 @@ public class ZeroCopyLifeTests
         HandPeer peer = new HandPeer().Open(4).SendBuffer(100_000);
         peer.Socket.ZeroCopyNotifications = true;
         LentMemory[] lent = [.. Enumerable.Range(0, 8).Select(i => new LentMemory(i % 2 == 0 ? 3000 : 40_000))];
-        Task<ZeroCopySend>[] sends = [.. lent.Select(l => peer.Socket.SendZeroCopyAsync(l, l.Array.Length, (TcpSendFlags)0).AsTask())];
+        Task<ZeroCopySend>[] sends = [.. lent.Select(l => peer.Socket.SendZeroCopyAsync(l, l.Array.Length, cancellationToken: Stop).AsTask())];
         Task[] released = [.. sends.Where(s => s.IsCompleted).Select(s => s.Result.Released.AsTask())];
         Assert.InRange(released.Length, 2, 7);
         peer.Link.Holds = true;
@@ -257,12 +259,12 @@ public class ZeroCopyLifeTests
         Task[] released = new Task[3];
         for (int i = 0; i < 3; i++)
         {
-            ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent[i], Page, cancellationToken: TestContext.Current.CancellationToken);
+            ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent[i], Page, cancellationToken: Stop);
             released[i] = sent.Released.AsTask();
         }
 
         var unheard = new LentMemory(Page) { DisposeFails = true };
-        await peer.Socket.SendZeroCopyAsync(unheard, Page, cancellationToken: TestContext.Current.CancellationToken);
+        await peer.Socket.SendZeroCopyAsync(unheard, Page, cancellationToken: Stop);
         peer.AckAll();
         Assert.Equal([TaskStatus.RanToCompletion, TaskStatus.Faulted, TaskStatus.RanToCompletion], released.Select(r => r.Status));
         await Assert.ThrowsAsync<InvalidOperationException>(() => released[1]);
@@ -278,7 +280,7 @@ public class ZeroCopyLifeTests
         await using HandPeer peer = new HandPeer().Open();
         LentMemory[] lent = [new(Page), new(Page) { UnpinFails = true }, new(Page), new(Page) { UnpinFails = true }, new(Page)];
         ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(
-            LentMemory.Sequence([.. lent.Select(l => (ReadOnlyMemory<byte>)l.Memory)]), cancellationToken: TestContext.Current.CancellationToken);
+            LentMemory.Sequence([.. lent.Select(l => (ReadOnlyMemory<byte>)l.Memory)]), cancellationToken: Stop);
         Task released = sent.Released.AsTask();
         peer.AckAll();
         await Assert.ThrowsAsync<InvalidOperationException>(() => released);
@@ -294,7 +296,7 @@ public class ZeroCopyLifeTests
         for (int i = 0; i < 10; i++)
         {
             var lent = new LentMemory(50_000);
-            await peer.Socket.SendZeroCopyAsync(lent, 50_000, cancellationToken: TestContext.Current.CancellationToken);
+            await peer.Socket.SendZeroCopyAsync(lent, 50_000, cancellationToken: Stop);
             Assert.Equal(1, lent.Pinned);
             peer.AckAll();
         }
@@ -311,7 +313,7 @@ public class ZeroCopyLifeTests
         peer.Socket.ZeroCopyNotifications = true;
         peer.Link.ScatterGather = false;
         var lent = new LentMemory(5000);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 5000, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 5000, cancellationToken: Stop);
         peer.Time.RunReady();
         Assert.Equal((5000, 0, 1), (sent.BytesQueued, lent.Pins, lent.Disposals));
         Assert.Equal(PacketBuffer.ObjectSize + 5000, peer.Connection.Memory.WriteCharged);
@@ -330,7 +332,7 @@ public class ZeroCopyLifeTests
         peer.Open();
         peer.Socket.ZeroCopyNotifications = true;
         var lent = new LentMemory(30_000);
-        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 30_000, cancellationToken: TestContext.Current.CancellationToken);
+        ZeroCopySend sent = await peer.Socket.SendZeroCopyAsync(lent, 30_000, cancellationToken: Stop);
         Assert.All(peer.Connection.QueuedBuffers(), b => Assert.Equal(SegmentFlags.PureZeroCopy, b.Flags & SegmentFlags.PureZeroCopy));
         Assert.Equal(peer.Connection.QueuedBuffers().Sum(b => b.HeadTrueSize), peer.Connection.Memory.WriteCharged);
         Assert.Equal(1, lent.Pinned);
@@ -384,7 +386,7 @@ public class ZeroCopyLifeTests
         await using HandPeer peer = new HandPeer().Open();
         peer.Link.Holds = true;
         var lent = new LentMemory(30_000);
-        await peer.Socket.SendZeroCopyAsync(lent, 30_000, cancellationToken: TestContext.Current.CancellationToken);
+        await peer.Socket.SendZeroCopyAsync(lent, 30_000, cancellationToken: Stop);
         (int queued, int charged) = (peer.Connection.Memory.WriteQueueBytes, peer.Connection.Memory.WriteCharged);
         Assert.Equal(SegmentFlags.ZeroCopy, Assert.Single(peer.Link.Held, p => p.Length > 0).Segment);
         peer.Link.LetGo();

@@ -9,6 +9,8 @@ namespace Penstock.Tests.Seeds;
 /// <summary>Zero-copy sends under real threads; bounded counts, no clocks.</summary>
 public class ZeroCopyStressTests
 {
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
     [Fact]
     [Trait("Requirement", "R2.11")]
     public async Task With_many_threads_aborts_and_cancellations_each_memory_is_given_back_once()
@@ -28,15 +30,15 @@ public class ZeroCopyStressTests
         var sockets = new List<TcpSocket>();
         for (int i = 0; i < Sockets; i++)
         {
-            TcpSocket client = await near.ConnectTcpAsync(at, new TcpConnectOptions { SendBufferSize = 100_000 }, TestContext.Current.CancellationToken);
-            TcpSocket server = await listener.AcceptAsync(TestContext.Current.CancellationToken);
+            TcpSocket client = await near.ConnectTcpAsync(at, new TcpConnectOptions { SendBufferSize = 100_000 }, Stop);
+            TcpSocket server = await listener.AcceptAsync(Stop);
             client.ZeroCopyNotifications = i % 2 == 0;
             sockets.Add(client);
             readers.Add(DrainAsync(server));
             for (int s = 0; s < Senders; s++)
             {
                 int mine = seed + (i * Senders) + s;
-                senders.Add(Task.Run(() => SendAsync(client, new Random(mine), lent, Sends)));
+                senders.Add(Task.Run(() => SendAsync(client, new Random(mine), lent, Sends), Stop));
             }
         }
 
@@ -85,9 +87,9 @@ public class ZeroCopyStressTests
         {
             for (int i = 0; i < Rounds; i++)
             {
-                barrier.SignalAndWait();
+                barrier.SignalAndWait(Stop);
                 current!.Release();
-                barrier.SignalAndWait();
+                barrier.SignalAndWait(Stop);
             }
         });
         releaser.Start();
@@ -99,7 +101,7 @@ public class ZeroCopyStressTests
             ZeroCopySend handle = current.HandOut(1);
             bool waits = i % 2 == 1;
             Task? waiting = null;
-            barrier.SignalAndWait();
+            barrier.SignalAndWait(Stop);
             try
             {
                 if (waits)
@@ -119,7 +121,7 @@ public class ZeroCopyStressTests
                 failure ??= error;
             }
 
-            barrier.SignalAndWait();
+            barrier.SignalAndWait(Stop);
             if (waiting is not null)
             {
                 await waiting;
