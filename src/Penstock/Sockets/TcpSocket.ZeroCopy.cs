@@ -56,7 +56,9 @@ public sealed partial class TcpSocket
     /// Queues the first <paramref name="length"/> bytes of <paramref name="owner"/>'s memory without copying them, and disposes the owner as soon as nothing refers to the memory any more, whatever
     /// becomes of the send: also when this call throws.
     /// </summary>
-    /// <param name="owner">Passes to the socket, unless an argument is refused. Its Dispose is called once, on a thread of the pool or, when nothing was queued, on the caller's.</param>
+    /// <param name="owner">
+    /// Passes to the socket, unless an argument is refused. Its Dispose is called once: on a thread of the pool, or, when nothing was queued, before this call returns.
+    /// </param>
     /// <param name="length">Bytes to send: 0 to the length of its memory.</param>
     /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
     /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
@@ -166,7 +168,7 @@ public sealed partial class TcpSocket
             // It may never have had its turn: then nobody has closed it.
             if (call.Close())
             {
-                call.Release();
+                call.ReleaseUnused();
             }
 
             call.HandOut(0);
@@ -174,14 +176,14 @@ public sealed partial class TcpSocket
         }
     }
 
-    /// <summary>Waits until all memory that nothing refers to any more has been given back.</summary>
+    /// <summary>Waits until all memory has been given back: also a device may still have it after the peer has acknowledged everything.</summary>
     private async ValueTask WaitForReleasesAsync(AsyncSocketWaiter waiter, CancellationToken cancellationToken)
     {
-        while (_connection.ZeroCopyOrNull is { IsReleasing: true } zeroCopy)
+        while (_connection.ZeroCopyOrNull is { HoldsMemory: true } zeroCopy)
         {
             waiter.Arm(SocketEvents.Released);
             _connection.AddWaiter(waiter);
-            if (!zeroCopy.IsReleasing)
+            if (!zeroCopy.HoldsMemory)
             {
                 waiter.Fire(SocketEvents.Released);
             }

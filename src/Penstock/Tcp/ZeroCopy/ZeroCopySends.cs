@@ -18,7 +18,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     private int _unread;
     private ZeroCopyToken? _freeTokens;
     private ZeroCopyCall? _freeCalls;
-    private int _releasing;
+    private int _held;
 
     /// <summary>Keeps notifications in the error queue until they are read (Linux: SO_ZEROCOPY). Off, whoever awaits a send is told, and nothing is kept.</summary>
     public bool QueuesNotifications { get; set; }
@@ -31,8 +31,8 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     /// <summary>Notifications that wait to be read.</summary>
     public int Unread => Volatile.Read(ref _unread);
 
-    /// <summary>Calls whose memory is free, but whose owner has not been told yet.</summary>
-    public bool IsReleasing => Volatile.Read(ref _releasing) > 0;
+    /// <summary>Some memory has not been given back yet: queues or devices refer to it, or its owner is about to be told.</summary>
+    public bool HoldsMemory => Volatile.Read(ref _held) > 0;
 
     /// <summary>The id that the next call gets.</summary>
     public uint NextId
@@ -105,6 +105,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
 
         token.Add(call);
         call.OnOpened(token, id);
+        Interlocked.Increment(ref _held);
         return true;
     }
 
@@ -120,17 +121,24 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         }
 
         token.TakeBack(call);
-        connection.Stack.Tcp.Unpin(call.PinnedBytes);
         Volatile.Write(ref _nextId, _nextId - 1);
         token.Release();
         return true;
     }
 
+    /// <summary>A call that was opened holds nothing any more.</summary>
+    public void OnUnpinned(ZeroCopyCall call)
+    {
+        connection.Stack.Tcp.Unpin(call.PinnedBytes);
+        Interlocked.Decrement(ref _held);
+    }
+
+    /// <summary>Wakes who waits for memory to be given back. At top level, owning nothing.</summary>
+    public void OnReleased() => connection.OnReleased();
+
     /// <summary>Nothing refers to the memory any more. Any thread, also in the middle of an owner's work: only notes it, and has the application told at top level.</summary>
     public void OnUnreferenced(ZeroCopyToken token)
     {
-        TcpLayer tcp = connection.Stack.Tcp;
-        tcp.Unpin(token.PinnedBytes);
         if (token.IsCopied && token.Count > 0)
         {
             connection.Stack.Counters.Add(StackCounter.TcpZeroCopyCopied, (int)token.Count);
@@ -139,8 +147,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         ZeroCopyCall? calls = token.DetachCalls();
         if (calls is not null)
         {
-            Interlocked.Increment(ref _releasing);
-            tcp.OnReleasing();
+            connection.Stack.Tcp.OnReleasing();
         }
 
         _gate.Enter();
@@ -182,7 +189,6 @@ internal sealed class ZeroCopySends(TcpConnection connection)
             call = older;
         }
 
-        Interlocked.Decrement(ref _releasing);
         connection.OnReleased();
         connection.Stack.Tcp.OnReleased();
     }
