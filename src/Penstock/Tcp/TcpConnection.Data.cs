@@ -245,25 +245,33 @@ internal sealed partial class TcpConnection
     /// </summary>
     private bool TryScheduleReceive(PacketBuffer packet)
     {
-        if (Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+        if (HasReceiveRoom(packet))
         {
             return true;
         }
 
         _stack.Counters.Add(StackCounter.PruneCalled);
-        Collapse(_receiveQueue);
-
-        // Also when the buffer has room but the stack's memory has not (R2.5): what lies beyond a gap can be sent again.
-        bool fits;
-        while (!(fits = Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
-            && packet.Sequence.AtOrBefore(_rcvNxt) && _outOfOrder is not null && _outOfOrder.PruneLast())
+        if (Memory.UnderPressure)
         {
-            _stack.Counters.Add(StackCounter.TcpOfoPruned);
+            ClampWindow();
         }
 
-        if (fits)
+        if ((Omitted & Omission.PressureReclaims) == 0)
         {
-            return true;
+            Collapse(_receiveQueue);
+
+            // Also when the buffer has room but the stack's or the group's memory has not (R2.5): what lies beyond a gap can be sent again.
+            bool fits;
+            while (!(fits = HasReceiveRoom(packet))
+                && packet.Sequence.AtOrBefore(_rcvNxt) && _outOfOrder is not null && _outOfOrder.PruneLast())
+            {
+                _stack.Counters.Add(StackCounter.TcpOfoPruned);
+            }
+
+            if (fits)
+            {
+                return true;
+            }
         }
 
         if (packet.Sequence.AtOrBefore(_rcvNxt) && !HasUnread)
@@ -276,6 +284,10 @@ internal sealed partial class TcpConnection
         _stack.Counters.Add(StackCounter.RcvPruned);
         return false;
     }
+
+    /// <summary>The buffer's limit, the stack's and the group's, and the hard one: what is queued must leave room for what passes.</summary>
+    private bool HasReceiveRoom(PacketBuffer packet) =>
+        Memory.ReceiveAlloc <= Memory.ReceiveBuffer && !Pool.IsCrowded && Memory.ScheduleReceive(packet.TrueSize);
 
     /// <summary>Copies runs of badly packed received buffers into fewer slabs (Linux: tcp_collapse).</summary>
     private unsafe void Collapse(PacketList list)

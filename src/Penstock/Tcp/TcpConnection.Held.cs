@@ -128,7 +128,7 @@ internal sealed partial class TcpConnection
         }
 
         if (_heldTrueSize >= Memory.ReceiveBuffer >> 1
-            && _tcp.Settings.ModerateReceiveBuffer && !Memory.ReceiveBufferLocked && !_tcp.Memory.UnderPressure)
+            && _tcp.Settings.ModerateReceiveBuffer && !Memory.ReceiveBufferLocked && !PressureForbidsGrowth)
         {
             long wanted = Math.Min(2L * Memory.ReceiveBuffer, _tcp.Settings.ReceiveBufferMax);
             Memory.ReceiveBuffer = (int)Math.Max(Memory.ReceiveBuffer, wanted);

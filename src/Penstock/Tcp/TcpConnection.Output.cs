@@ -159,8 +159,9 @@ internal sealed partial class TcpConnection
         }
 
         int knob = _tcp.Settings.SizeGoal;
-        if (knob == 1)
+        if (knob == 1 || Memory.Group is { UnderPressure: true })
         {
+            // A buffer that was begun is filled, by force if need be, before the sender blocks (R2.4). In a group at its limit that excess, times its sockets, has to be small.
             return mss;
         }
 

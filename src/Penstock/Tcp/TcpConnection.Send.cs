@@ -277,7 +277,8 @@ internal sealed partial class TcpConnection
     /// <summary>A slab to fetch the next bytes into; null when memory is short: wait for <see cref="SocketEvents.Writable"/>.</summary>
     public Slab? RentForSend(int bytes)
     {
-        Slab? slab = Pool.RentSlab(bytes, forced: _writeQueue.First is null && _retransmitQueue.First is null);
+        bool first = _writeQueue.First is null && _retransmitQueue.First is null;
+        Slab? slab = first ? Pool.RentSlab(bytes, forced: true) : Pool.RentQueueSlab(bytes);
         if (slab is null)
         {
             _tcp.Memory.EnterPressure();
@@ -346,7 +347,7 @@ internal sealed partial class TcpConnection
         where TSource : ISendSource, allows ref struct
     {
         bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
-        Slab? slab = _tcp.SendSlabs.Take(only);
+        Slab? slab = _tcp.SendSlabs.Take(only, source.Remaining);
         if (slab is null)
         {
             _tcp.Memory.EnterPressure();

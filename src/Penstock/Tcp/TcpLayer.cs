@@ -62,7 +62,8 @@ internal sealed partial class TcpLayer : ITransport
     public int TimeWaits => Volatile.Read(ref _timeWaits);
 
     public bool TooManyOrphans =>
-        Orphans > Settings.MaxOrphans || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0);
+        Orphans > Settings.MaxOrphans
+        || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0 && (_stack.Omitted & Omission.PressureReclaims) == 0);
 
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {

@@ -246,7 +246,7 @@ public class CableReferenceTests
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
             byte[] data = Pattern(8 * Page);
             Task released = (await client.SendZeroCopyAsync(data)).Released.AsTask();
-            await client.CloseAsync();
+            await client.DisposeAsync();
             await net.Client.DisposeAsync();
             Assert.False(released.IsCompleted);
             byte[] got = new byte[data.Length];

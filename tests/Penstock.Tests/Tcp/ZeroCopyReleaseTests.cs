@@ -17,7 +17,7 @@ public class ZeroCopyReleaseTests
 
         // No work item has run since.
         Assert.True(send.Released.IsCompletedSuccessfully);
-        Assert.False(peer.Connection.ZeroCopy.IsReleasing);
+        Assert.False(peer.Connection.ZeroCopy.HoldsMemory);
         Assert.Equal(0, peer.Stack.Tcp.PinnedBytes);
     }
 
@@ -27,11 +27,33 @@ public class ZeroCopyReleaseTests
         await using HandPeer peer = new HandPeer().Open();
         Task released = peer.SendZeroCopy(HandPeer.PinnedPages(2), 0, 5000).Released.AsTask();
         peer.Ack(peer.First + 5000);
-        Assert.True(peer.Connection.ZeroCopy.IsReleasing);
         Assert.False(released.IsCompleted);
         peer.Time.RunReady();
         Assert.True(released.IsCompletedSuccessfully);
-        Assert.False(peer.Connection.ZeroCopy.IsReleasing);
+        Assert.False(peer.Connection.ZeroCopy.HoldsMemory);
+    }
+
+    [Fact]
+    public void Closing_is_over_when_the_last_memory_is_back_also_without_anybody_awaiting_it()
+    {
+        var net = new TwoStacks(new CableOptions { HoldReferences = true });
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            await client.SendZeroCopyAsync(HandPeer.PinnedPages(2));
+            Task closing = client.CloseAsync().AsTask();
+            await server.ReceiveAsync(new byte[100]);
+            await net.Time.Delay(TimeSpan.FromSeconds(1));
+            Assert.False(closing.IsCompleted);
+            byte[] rest = new byte[100_000];
+            while (await server.ReceiveAsync(rest) > 0)
+            {
+            }
+
+            Task closingBack = server.CloseAsync().AsTask();
+            await closing;
+            await closingBack;
+        });
     }
 
     [Theory]

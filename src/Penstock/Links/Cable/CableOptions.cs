@@ -75,8 +75,8 @@ public sealed class CableOptions
     /// </summary>
     /// <remarks>
     /// <para>What is held is limited by the receiver's window: it counts, in whole pages, against the receive buffer. Only the headers, and what was sent by copying, use memory of the
-    /// receiver's stack. It also counts against the sender's <see cref="NetworkStackOptions.PinnedMemoryLimit"/> as long. The sender may have closed its socket, or its stack may be disposed,
-    /// while its memory is still being held.</para>
+    /// receiver's stack. It also counts against the sender's <see cref="NetworkStackOptions.PinnedMemoryLimit"/> as long. <see cref="TcpSocket.CloseAsync"/> of the sender waits for it; after a
+    /// plain Dispose, of the socket or of its stack, the memory may still be held.</para>
     /// <para>The receiver sees the memory itself, not a copy: a sender that changes it too early changes what was received already. It has no effect while packets do not cross whole
     /// (see <see cref="SuperSegments"/>) or with <see cref="Checksums"/>: all is copied then. So is a packet whose payload is in 17 pieces, the most that one can have.</para>
     /// </remarks>
