@@ -137,7 +137,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
     /// <summary>Somebody is about to wait until no memory is held: from now on <see cref="OnReleased"/> follows then.</summary>
     public void NoteWaitedFor() => Interlocked.Exchange(ref _waitedFor, 1);
 
-    /// <summary>The last memory was given back without a detour, and that is waited for.</summary>
+    /// <summary>Memory was given back without a detour, and somebody may wait for the last of it or for a notification.</summary>
     public void Execute() => OnReleased();
 
     /// <summary>Wakes who waits for memory to be given back. At top level, owning nothing.</summary>
@@ -182,7 +182,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
         {
             connection.Worker.Driver.Schedule(calls);
         }
-        else if (Volatile.Read(ref _waitedFor) != 0 && !HoldsMemory)
+        else if (QueuesNotifications || (Volatile.Read(ref _waitedFor) != 0 && !HoldsMemory))
         {
             connection.Worker.Driver.Schedule(this);
         }
