@@ -26,7 +26,7 @@ public sealed partial class TcpSocket
     /// <remarks>
     /// <para>What is queued costs whole pages (4096 bytes) of the send buffer, so small sends fill it sooner than copies would; from about 10 KiB on it pays. The stack's own memory is
     /// charged only a few hundred bytes for each 64 KiB.</para>
-    /// <para>Where the data has to be copied after all (loopback, a cable, a capture, a link without scatter-gather), it is, and a notification says so; see
+    /// <para>Where the data has to be copied after all (loopback, a cable without <see cref="CableOptions.HoldReferences"/>, a capture, a link without scatter-gather), it is, and a notification says so; see
     /// <see cref="ZeroCopyNotifications"/>. When this call throws, the memory is not in use.</para>
     /// </remarks>
     /// <exception cref="System.Net.Sockets.SocketException">
@@ -179,6 +179,8 @@ public sealed partial class TcpSocket
     /// <summary>Waits until all memory has been given back: also a device may still have it after the peer has acknowledged everything.</summary>
     private async ValueTask WaitForReleasesAsync(AsyncSocketWaiter waiter, CancellationToken cancellationToken)
     {
+        // Said before it is looked: what is given back meanwhile then wakes.
+        _connection.ZeroCopyOrNull?.NoteWaitedFor();
         while (_connection.ZeroCopyOrNull is { HoldsMemory: true } zeroCopy)
         {
             waiter.Arm(SocketEvents.Released);

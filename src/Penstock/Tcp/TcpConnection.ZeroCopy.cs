@@ -11,7 +11,7 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private const int PageSize = 4096;
+    private const int PageSize = Fragment.PageSize;
 
     private ZeroCopySends? _zeroCopy;
 
@@ -94,7 +94,7 @@ internal sealed partial class TcpConnection
             tail.Append(token, address, count);
         }
 
-        int span = PageSpan(address, count);
+        int span = Fragment.PageSpanOf(address, count);
         int head = tail.HeadTrueSize - headBefore;
         tail.TrueSize += span;
         if (_tcp.Settings.ScheduleSpans)
@@ -119,7 +119,7 @@ internal sealed partial class TcpConnection
     /// buffer gets a page by force: the minimum that is guaranteed (R2.6) is no whole page, and would be none for ever.</summary>
     private unsafe int GrantPages(PacketBuffer tail, byte* address, int count)
     {
-        int span = _tcp.Settings.ScheduleSpans ? PageSpan(address, count) : count;
+        int span = _tcp.Settings.ScheduleSpans ? Fragment.PageSpanOf(address, count) : count;
         int granted = GrantCopy(span);
         if (granted == span)
         {
@@ -129,13 +129,6 @@ internal sealed partial class TcpConnection
         bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
         int offset = (int)((nint)address & (PageSize - 1));
         return Math.Clamp((Math.Max(granted, only ? PageSize : 0) & ~(PageSize - 1)) - offset, 0, count);
-    }
-
-    /// <summary>Bytes of the pages that a run touches.</summary>
-    private static unsafe int PageSpan(byte* address, int count)
-    {
-        int offset = (int)((nint)address & (PageSize - 1));
-        return (offset + count + PageSize - 1) & ~(PageSize - 1);
     }
 
     /// <summary>

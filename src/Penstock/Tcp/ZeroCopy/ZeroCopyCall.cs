@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Threading.Tasks.Sources;
 using Penstock.Buffers;
 
@@ -25,6 +26,9 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     private int _pins;
     private IMemoryOwner<byte>? _owner;
     private bool _counted;
+
+    /// <summary>Giving the memory back runs code of the application's: it has an owner, or a manager that pins it.</summary>
+    private bool _runsCode;
 
     // The waiting side, under the gate.
     private SpinGate _gate;
@@ -73,6 +77,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         }
 
         _owner = owner;
+        _runsCode = owner is not null;
         Copies = false;
         _released = _handedOut = _awaited = _consumed = _closed = false;
     }
@@ -96,6 +101,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
             if (!segment.IsEmpty)
             {
+                _runsCode |= MemoryMarshal.TryGetMemoryManager<byte, MemoryManager<byte>>(segment, out _);
                 MemoryHandle pin = segment.Pin();
                 Keep(pin);
                 _address = (byte*)pin.Pointer;
@@ -158,6 +164,32 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     /// <summary>Gives this call's memory back, and that of the older calls behind it. At top level: what belongs to the application runs here.</summary>
     public void Execute() => sends.Release(this);
 
+    /// <summary>
+    /// Gives the memory back at once, on whatever thread and whatever that is in the middle of. False when somebody has to be told, or the application's own code would run: then
+    /// <see cref="Release"/> has to follow at top level.
+    /// </summary>
+    public bool TryReleaseQuietly()
+    {
+        if (_runsCode)
+        {
+            return false;
+        }
+
+        _ = DropMemory();
+        Uncount();
+        _gate.Enter();
+        bool quiet = !_awaited;
+        _released |= quiet;
+        bool free = quiet && IsFree();
+        _gate.Exit();
+        if (free)
+        {
+            Recycle();
+        }
+
+        return quiet;
+    }
+
     /// <summary>Gives back the memory of a call that has queued nothing. At top level: what belongs to the application runs here.</summary>
     public void ReleaseUnused()
     {
@@ -170,13 +202,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     {
         Exception? failure = DropMemory();
 
-        // Not before it is unpinned, and before anybody is told: the limit then has room for what is sent next.
-        if (_counted)
-        {
-            _counted = false;
-            sends.OnUnpinned(this);
-        }
-
+        Uncount();
         _gate.Enter();
         _released = true;
         bool wake = _awaited;
@@ -250,6 +276,16 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
             {
                 Recycle();
             }
+        }
+    }
+
+    /// <summary>Not before it is unpinned, and before anybody is told: the limit then has room for what is sent next.</summary>
+    private void Uncount()
+    {
+        if (_counted)
+        {
+            _counted = false;
+            sends.OnUnpinned(this);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Penstock.Tcp.ZeroCopy;
 /// The zero-copy sends of one socket: their dense ids (Linux: <c>sk_zckey</c>), the optional memory that open and unread notifications use, and the error queue in which
 /// notifications wait to be read. Made when the first such send is. Calls are opened and closed by whoever has the send turn; tokens end on any thread.
 /// </summary>
-internal sealed class ZeroCopySends(TcpConnection connection)
+internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkItem
 {
     // The gate guards everything below; the application's code never runs under it.
     private SpinGate _gate;
@@ -19,6 +19,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     private ZeroCopyToken? _freeTokens;
     private ZeroCopyCall? _freeCalls;
     private int _held;
+    private int _waitedFor;
 
     /// <summary>Keeps notifications in the error queue until they are read (Linux: SO_ZEROCOPY). Off, whoever awaits a send is told, and nothing is kept.</summary>
     public bool QueuesNotifications { get; set; }
@@ -133,6 +134,12 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         Interlocked.Decrement(ref _held);
     }
 
+    /// <summary>Somebody is about to wait until no memory is held: from now on <see cref="OnReleased"/> follows then.</summary>
+    public void NoteWaitedFor() => Interlocked.Exchange(ref _waitedFor, 1);
+
+    /// <summary>Memory was given back without a detour, and somebody may wait for the last of it or for a notification.</summary>
+    public void Execute() => OnReleased();
+
     /// <summary>Wakes who waits for memory to be given back. At top level, owning nothing.</summary>
     public void OnReleased() => connection.OnReleased();
 
@@ -144,7 +151,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
             connection.Stack.Counters.Add(StackCounter.TcpZeroCopyCopied, (int)token.Count);
         }
 
-        ZeroCopyCall? calls = token.DetachCalls();
+        ZeroCopyCall? calls = ReleaseQuietly(token.DetachCalls());
         if (calls is not null)
         {
             connection.Stack.Tcp.OnReleasing();
@@ -175,6 +182,39 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         {
             connection.Worker.Driver.Schedule(calls);
         }
+        else if (QueuesNotifications || (Volatile.Read(ref _waitedFor) != 0 && !HoldsMemory))
+        {
+            connection.Worker.Driver.Schedule(this);
+        }
+    }
+
+    /// <summary>Gives memory back without a detour where nobody waits for it; returns the other calls, in their order.</summary>
+    private static ZeroCopyCall? ReleaseQuietly(ZeroCopyCall? calls)
+    {
+        ZeroCopyCall? first = null;
+        ZeroCopyCall? last = null;
+        while (calls is { } call)
+        {
+            calls = call.NextInToken;
+            call.NextInToken = null;
+            if (call.TryReleaseQuietly())
+            {
+                continue;
+            }
+
+            if (last is null)
+            {
+                first = call;
+            }
+            else
+            {
+                last.NextInToken = call;
+            }
+
+            last = call;
+        }
+
+        return first;
     }
 
     /// <summary>At top level: a token's calls get their memory back, the oldest last as they are linked.</summary>
