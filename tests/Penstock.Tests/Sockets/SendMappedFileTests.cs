@@ -52,10 +52,10 @@ public sealed class SendMappedFileTests : IDisposable
         net.Run(async () =>
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-            Assert.Throws<ArgumentOutOfRangeException>(() => { _ = client.SendMappedFileAsync(_path, -1); });
-            Assert.Throws<ArgumentOutOfRangeException>(() => { _ = client.SendMappedFileAsync(_path, _data.Length + 1); });
-            Assert.Throws<ArgumentOutOfRangeException>(() => { _ = client.SendMappedFileAsync(_path, 1, _data.Length); });
-            Assert.Throws<FileNotFoundException>(() => { _ = client.SendMappedFileAsync(_path + ".none"); });
+            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, -1).AsTask(); });
+            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, _data.Length + 1).AsTask(); });
+            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, 1, _data.Length).AsTask(); });
+            Assert.Throws<FileNotFoundException>(() => { client.SendMappedFileAsync(_path + ".none").AsTask(); });
             ZeroCopySend nothing = await client.SendMappedFileAsync(_path, _data.Length);
             Assert.Equal(0, nothing.BytesQueued);
             await nothing.Released;
