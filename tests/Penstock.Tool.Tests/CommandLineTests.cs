@@ -42,6 +42,7 @@ public sealed class CommandLineTests
     [InlineData("64k or 16m", "demo", "backlog", "--sndbuf", "2g")]
     [InlineData("whole number", "demo", "backlog", "--seed", "x")]
     [InlineData("--live", "demo", "backlog", "E3", "--live")]
+    [InlineData("Add --live", "demo", "backlog", "E1", "--tun", "t0")]
     public async Task Wrong_arguments_get_one_line_and_exit_code_2(string hint, params string[] arguments)
     {
         (int code, string output, string error) = await RunAsync(arguments);

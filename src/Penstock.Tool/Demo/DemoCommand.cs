@@ -16,6 +16,12 @@ internal static class DemoCommand
 
     private static readonly Option<bool> s_live = new("--live") { Description = "Real time on threads instead of virtual time, for the experiments that have such a form (E1)." };
 
+    private static readonly Option<string?> s_tun = new("--tun")
+    {
+        HelpName = "NAME",
+        Description = "With --live: also the kernel as the peer, over a TUN device of this name (10.78.0.1/24); needs root or CAP_NET_ADMIN.",
+    };
+
     private static readonly Option<bool> s_full = new("--full") { Description = "The full number of records and bytes; takes minutes." };
 
     private static readonly Option<ulong> s_seed = new("--seed")
@@ -78,7 +84,7 @@ internal static class DemoCommand
         };
         var command = new Command(entry.Name, entry.Summary)
         {
-            experiments, s_json, s_html, s_live, s_full, s_seed, s_flush, s_releaseCallback, s_ackDefer, s_coalesce, s_goal, s_eor, s_fault, s_message, s_sendBuffer,
+            experiments, s_json, s_html, s_live, s_tun, s_full, s_seed, s_flush, s_releaseCallback, s_ackDefer, s_coalesce, s_goal, s_eor, s_fault, s_message, s_sendBuffer,
         };
         command.SetAction((parsed, stop) =>
         {
@@ -93,21 +99,30 @@ internal static class DemoCommand
         return command;
     }
 
-    private static DemoSettings Settings(ParseResult parsed) => new()
+    private static DemoSettings Settings(ParseResult parsed)
     {
-        Seed = parsed.GetValue(s_seed),
-        Full = parsed.GetValue(s_full),
-        Live = parsed.GetValue(s_live),
-        Flush = parsed.GetValue(s_flush),
-        ReleaseCallback = Is(parsed, s_releaseCallback, "on"),
-        AckDefer = Is(parsed, s_ackDefer, "on"),
-        Coalesce = Is(parsed, s_coalesce, "on"),
-        OneSegment = Is(parsed, s_goal, "1mss"),
-        EndOfRecord = parsed.GetValue(s_eor),
-        FaultMicros = parsed.GetValue(s_fault),
-        Message = parsed.GetValue(s_message),
-        SendBuffer = parsed.GetValue(s_sendBuffer),
-    };
+        if (parsed.GetValue(s_tun) is not null && !parsed.GetValue(s_live))
+        {
+            throw ToolFailure.Usage("--tun is for real time. Add --live, or leave --tun out.");
+        }
+
+        return new DemoSettings
+        {
+            Seed = parsed.GetValue(s_seed),
+            Full = parsed.GetValue(s_full),
+            Live = parsed.GetValue(s_live),
+            Tun = parsed.GetValue(s_tun),
+            Flush = parsed.GetValue(s_flush),
+            ReleaseCallback = Is(parsed, s_releaseCallback, "on"),
+            AckDefer = Is(parsed, s_ackDefer, "on"),
+            Coalesce = Is(parsed, s_coalesce, "on"),
+            OneSegment = Is(parsed, s_goal, "1mss"),
+            EndOfRecord = parsed.GetValue(s_eor),
+            FaultMicros = parsed.GetValue(s_fault),
+            Message = parsed.GetValue(s_message),
+            SendBuffer = parsed.GetValue(s_sendBuffer),
+        };
+    }
 
     private static IReadOnlyList<Experiment> Choose(DemoEntry entry, string[] names, bool live)
     {

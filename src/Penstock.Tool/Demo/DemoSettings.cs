@@ -15,6 +15,9 @@ internal sealed record DemoSettings
     /// <summary>In real time, on threads.</summary>
     public bool Live { get; init; }
 
+    /// <summary>With <see cref="Live"/>: a TUN device behind which the kernel is a peer too.</summary>
+    public string? Tun { get; init; }
+
     public FlushPolicy? Flush { get; init; }
 
     public bool? ReleaseCallback { get; init; }

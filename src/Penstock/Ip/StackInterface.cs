@@ -100,6 +100,9 @@ internal sealed class StackInterface : ILinkClient, IReceiver
 
     public void OnSpace() => _stack.OnLinkSpace(this);
 
+    /// <summary>Nothing is sent from here on, and a failure is no news any more.</summary>
+    public void Retire() => Interlocked.Exchange(ref _failed, 1);
+
     public void OnFailed(Exception reason)
     {
         if (Interlocked.Exchange(ref _failed, 1) == 0)

@@ -305,7 +305,7 @@ public sealed partial class TcpSocket
         _connection.SendTurn.Give();
 
         // The application's own code may run here, and may send.
-        unused?.Release();
+        unused?.ReleaseUnused();
     }
 
     private SocketError TakeSendError()

@@ -151,6 +151,7 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer, mayBeMerged: (buffer.Segment & SegmentFlags.EverSent) != 0);
             packets += buffer.SegmentCount;
             sacked += (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? buffer.SegmentCount : 0;
             lost += (buffer.Segment & SegmentFlags.Lost) != 0 ? buffer.SegmentCount : 0;
@@ -161,6 +162,12 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer, mayBeMerged: (buffer.Segment & SegmentFlags.EverSent) != 0);
+        }
+
+        if (wrong is not null)
+        {
+            return wrong;
         }
 
         if (queued != Memory.WriteQueueBytes || charged != Memory.WriteCharged)

@@ -408,6 +408,7 @@ internal sealed partial class TcpConnection
             || (tail.TcpFlags & TcpFlags.Fin) != 0
             || (tail.Tos != packet.Tos && Keeps(Omission.CoalesceTypeOfService))
             || (!HaveSameOptions(tail, packet) && Keeps(Omission.CoalesceOptions))
+            || (packet.Length > 0 && ((tail.Segment | packet.Segment) & SegmentFlags.ZeroCopy) != 0)
             || (tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments && Keeps(Omission.CoalesceFragments)))
         {
             return false;

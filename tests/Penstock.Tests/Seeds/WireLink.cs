@@ -29,7 +29,11 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
 
     public bool KeepsPayload { get; set; } = true;
 
-    internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
+    /// <summary>False: the device wants each packet in one piece.</summary>
+    public bool ScatterGather { get; set; } = !Proof.NoScatterGather;
+
+    internal override LinkOffloads Offloads =>
+        LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | (ScatterGather ? LinkOffloads.ScatterGather : LinkOffloads.None);
 
     internal override void Attach(ILinkClient client) => Client = client;
 
@@ -53,6 +57,9 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
         packet.Free();
         return true;
     }
+
+    /// <summary>What the device has not finished with.</summary>
+    public IReadOnlyList<PacketBuffer> Held => _held;
 
     public void LetGo()
     {

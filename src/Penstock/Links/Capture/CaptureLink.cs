@@ -166,6 +166,7 @@ public sealed class CaptureLink : Link
 
         Span<byte> copy = slab.Array.AsSpan(0, packet.Length);
         packet.CopyPayloadTo(0, copy);
+        packet.NoteCopied();
         if (packet.Checksum == ChecksumState.Verified)
         {
             WriteTransportChecksum(copy);
