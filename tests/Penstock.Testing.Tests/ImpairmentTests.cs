@@ -36,9 +36,10 @@ public class ImpairmentTests
         var (client, server) = net.CreatePair();
         NetworkCable cable = net.CableBetween(client, server);
         (TcpSocket near, TcpSocket far) = await Exchange.ConnectAsync(client, server);
-        cable.Update(client, o => o.Delay = TimeSpan.FromMilliseconds(100));
+        cable.Update(client, o => o.Delay = TimeSpan.FromMilliseconds(500));
         await near.SendAsync("late"u8.ToArray(), Exchange.Limit);
-        await Exchange.UntilAsync(() => cable.CountersFrom(client).InFlight > 0);
+        Assert.NotEqual(0, cable.CountersFrom(client).InFlight);
+        cable.Update(client, o => o.Delay = TimeSpan.Zero);
         long lost = cable.CountersFrom(client).Lost;
         cable.Partition(client);
         await Exchange.UntilAsync(() => cable.CountersFrom(client).Lost > lost);
