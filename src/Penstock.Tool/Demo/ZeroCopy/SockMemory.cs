@@ -110,6 +110,10 @@ internal sealed class SockMemory : Experiment
             Task<long> sink = Sink.DrainAsync(pair.Peer);
             var memory = new PageRing(Math.Max(message, 1 << 20));
             TcpConnection connection = pair.Sender.Connection;
+
+            // Buffers are filled to half of the largest window that was seen: it should be open.
+            await pair.Sender.SendAsync(new byte[2 << 20]).ConfigureAwait(true);
+            await pair.DrainAsync().ConfigureAwait(true);
             watch = new LedgerWatch(connection, pair.Time.NowNanos);
             Ticker ticker = Ticker.Start(pair.Clock, SampleNanos, watch.Look);
             int waits = 0, leastAbove = int.MaxValue;
