@@ -32,7 +32,7 @@ internal static class DemoCatalog
         new DemoEntry(
             "zerocopy",
             "Sends from the application's own memory are not charged twice: what the stack's ledgers say (E8-E12).",
-            [new SockMemory(), new AccountingAudit(), new ExactBytes(), new Notifications()],
+            [new SockMemory(), new NeighborPressure(), new AccountingAudit(), new ExactBytes(), new Notifications()],
             ["--pure-zc", "--downgrade", "--msg", "--sndbuf"],
             """
             Examples:

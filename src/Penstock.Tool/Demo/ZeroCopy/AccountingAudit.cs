@@ -4,24 +4,24 @@ namespace Penstock.Tool.Demo.ZeroCopy;
 internal sealed class AccountingAudit : Experiment
 {
     private const int StepsOfALife = 400;
-    private const string Kept = "all rules kept";
-    private static readonly Metric s_steps = new("steps", "random steps, each checked");
-    private static readonly Metric s_violations = new("violations", "lives in which something was wrong");
-    private static readonly Metric s_caught = new("caught_after_steps", "caught after so many steps");
+    private const string Kept = "all rules";
+    private static readonly Metric s_steps = new("steps", "random steps");
+    private static readonly Metric s_violations = new("violations", "lives with something wrong");
+    private static readonly Metric s_caught = new("caught_after_steps", "caught after steps");
     private static readonly Metric s_sends = new("sends", "sends");
     private static readonly Metric s_refusals = new("refusals", "sends refused or canceled");
-    private static readonly Metric s_downgrades = new("downgrades", "pure buffers charged after all");
+    private static readonly Metric s_downgrades = new("downgrades", "pure buffers downgraded");
     private static readonly Metric s_merges = new("merges", "buffers joined after SACKs");
     private static readonly Metric s_ids = new("ids_notified", "ids, each notified once");
 
     /// <summary>The mistakes, by the rule that is then missing.</summary>
     private static readonly (string Name, Omission Rule)[] s_bugs =
     [
-        ("constant head size (2021)", Omission.RealHeadSize),
-        ("data_len downgrade (2021)", Omission.DowngradeByTrueSize),
-        ("splice without downgrade (2021)", Omission.SpliceDowngrades),
-        ("split forgets pure", Omission.SplitKeepsPure),
-        ("third neighbor not asked (2021)", Omission.ShiftTestsThirdNeighbor),
+        ("constant head", Omission.RealHeadSize),
+        ("data_len", Omission.DowngradeByTrueSize),
+        ("splice", Omission.SpliceDowngrades),
+        ("split", Omission.SplitKeepsPure),
+        ("third neighbor", Omission.ShiftTestsThirdNeighbor),
     ];
 
     public override string Id => "E10";
@@ -31,7 +31,7 @@ internal sealed class AccountingAudit : Experiment
     public override string Setup =>
         "Lives of 400 random steps: appends of all kinds, records, partial and selective acknowledgments, retransmissions, splits, merges, short memory, a device that holds packets, resets. After each: bought pages = forward_alloc + charged + received, charged = heads of pure buffers + true size of others. At the end nothing is left and each id was notified once.";
 
-    public override string Switch => "one rule, taken away: each is a mistake that the Linux code had at first.";
+    public override string Switch => "one rule, taken away; each is a mistake that was made in Linux: a constant head size when a buffer is freed, a downgrade by bytes, splice without a downgrade, a split half that is not pure, a third buffer merged unasked.";
 
     public override string Control => "every mistake must be caught, or the audit would prove nothing.";
 

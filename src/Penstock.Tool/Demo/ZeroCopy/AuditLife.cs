@@ -71,7 +71,7 @@ internal sealed class AuditLife : ICopySeam
     /// <summary>Lives <paramref name="steps"/> steps, or until the connection ends. What was wrong, or null.</summary>
     public static string? Run(ulong seed, int steps, DemoSettings settings, Omission without, AuditTally tally)
     {
-        var life = new AuditLife(seed, settings, without, tally);Console.Error.WriteLine($"L {seed} {without} {tally.Steps}");
+        var life = new AuditLife(seed, settings, without, tally);
         try
         {
             return life.Live(steps);
@@ -103,10 +103,10 @@ internal sealed class AuditLife : ICopySeam
     {
         for (int step = 0; step < steps && _peer.Connection.State != TcpConnectionState.Closed; step++)
         {
-            One();
+One();
             if (_random.Next(4) != 0)
             {
-                _peer.Time.RunReady();
+_peer.Time.RunReady();
             }
 
             _tally.Steps++;
@@ -151,6 +151,7 @@ internal sealed class AuditLife : ICopySeam
                 break;
             case 21:
                 Read(_random.Next(1, 10));
+                _peer.Socket.TryReceive(new byte[_random.Next(1, 20_000)], TcpReceiveFlags.None, out _);
                 break;
             case 22:
                 _peer.Link.Holds = _random.Next(2) == 0;
@@ -268,7 +269,6 @@ internal sealed class AuditLife : ICopySeam
                 int length = _random.Next(1, ScriptedPeer.Mss);
                 _peer.Deliver(TcpFlags.Ack, _peer.Next, length);
                 _peer.Next += length;
-                _peer.Socket.TryReceive(new byte[2000], TcpReceiveFlags.None, out _);
                 break;
             case 7:
                 _peer.Deliver(TcpFlags.Ack, _peer.Next + _random.Next(1, 40_000), _random.Next(1, ScriptedPeer.Mss));
