@@ -1,6 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using Penstock.Accounting;
-using Penstock.Tcp;
+using Penstock.Time;
 using Penstock.Tool.Demo.Lab;
 
 namespace Penstock.Tool.Demo.ZeroCopy;
@@ -14,22 +15,21 @@ internal sealed class NeighborPressure : Experiment
     // 8 MiB, in pages of 4096 bytes.
     private const int High = 2048;
     private const int Chunk = 16 << 10;
-    private const double Seconds = 1;
+    private const long NeighborRate = 40_000_000;
+    private const double Seconds = 0.5;
     private static readonly Metric s_events = new("pressure_events", "pressure events (TCPMemoryPressures)");
     private static readonly Metric s_memory = new("tcp_memory_bytes_max", "TCP memory of the stack, most", "bytes");
     private static readonly Metric s_queued = new("sender_queued_bytes_max", "the large sender's wmem_queued, most", "bytes");
     private static readonly Metric s_up = new("neighbors_up_bits", "neighbors, all together: sent", "bit/s");
     private static readonly Metric s_down = new("neighbors_down_bits", "neighbors, all together: received", "bit/s");
-    private static readonly Metric s_buffer = new("neighbor_sndbuf_bytes_median", "a neighbor's send buffer at the end, median", "bytes");
     private static readonly Metric s_window = new("neighbor_window_bytes_median", "a neighbor's offered window at the end, median", "bytes");
-    private static readonly Metric s_collapsed = new("neighbor_congestion_bytes_median", "a neighbor's congestion window at the end, median", "bytes");
 
     public override string Id => "E9";
 
     public override string Title => "Neighbors of a large zero-copy sender";
 
     public override string Setup =>
-        "net.ipv4.tcp_mem of 8 MiB (4, 6, 8). One zero-copy sender with 64 MiB of send buffer fills it over a cable of 100 Mbit/s; then 20 connections of the same stack send and receive copied data over another cable, 1 Gbit/s, 10 ms each way, for one second.";
+        "net.ipv4.tcp_mem of 8 MiB (4, 6, 8). One zero-copy sender with 64 MiB of send buffer fills it over a cable of 100 Mbit/s; then 20 connections of the same stack each want to send and receive 40 Mbit/s of copied data over another cable, 10 Gbit/s, 10 ms each way; looked at for half a second after the first half.";
 
     public override string Switch => "whether the payload of pure zero-copy buffers is charged (--pure-zc).";
 
@@ -69,7 +69,7 @@ internal sealed class NeighborPressure : Experiment
         {
             ProtocolMemory memory = pair.Near.Tcp.Memory;
             memory.SetLimits(High / 2, High * 3 / 4, High);
-            var second = new VirtualCable(new CableOptions { Name = "second", Rate = 1_000_000_000, Delay = TimeSpan.FromMilliseconds(10), Seed = seed, QueueLimit = 500 });
+            var second = new VirtualCable(new CableOptions { Name = "second", Rate = 10_000_000_000, Delay = TimeSpan.FromMilliseconds(10), Seed = seed, QueueLimit = int.MaxValue });
             pair.Near.AddInterface(second.A, InterfaceAddress.Parse("10.2.0.1/24"));
             pair.Far.AddInterface(second.B, InterfaceAddress.Parse("10.2.0.2/24"));
             Task<long> sink = Sink.DrainAsync(pair.Peer);
@@ -97,12 +97,14 @@ internal sealed class NeighborPressure : Experiment
             });
             foreach ((TcpSocket near, TcpSocket far) in flows)
             {
-                _ = SendSmallAsync(near);
-                _ = SendSmallAsync(far);
+                _ = SendSmallAsync(near, pair.Time);
+                _ = SendSmallAsync(far, pair.Time);
                 _ = Sink.DrainAsync(far, read => up += read.Length);
                 _ = Sink.DrainAsync(near, read => down += read.Length);
             }
 
+            await pair.Time.Delay(TimeSpan.FromSeconds(0.5)).ConfigureAwait(true);
+            (up, down) = (0, 0);
             await pair.Time.Delay(TimeSpan.FromSeconds(Seconds)).ConfigureAwait(true);
             ticker.Stop();
             report.Add(name, s_events, memory.PressureEvents);
@@ -110,9 +112,7 @@ internal sealed class NeighborPressure : Experiment
             report.Add(name, s_queued, queued);
             report.Add(name, s_up, up * 8 / Seconds);
             report.Add(name, s_down, down * 8 / Seconds);
-            report.Add(name, s_buffer, Median(flows, f => f.Near.GetInfo().SendBuffer));
             report.Add(name, s_window, Median(flows, f => f.Near.GetInfo().ReceiveWindow));
-            report.Add(name, s_collapsed, Median(flows, f => (double)f.Near.GetInfo().CongestionWindow * f.Near.GetInfo().SendMss));
             foreach ((TcpSocket near, TcpSocket far) in flows)
             {
                 near.Abort();
@@ -138,23 +138,30 @@ internal sealed class NeighborPressure : Experiment
                 await socket.SendZeroCopyAsync(memory.Next(message)).ConfigureAwait(true);
             }
         }
-        catch (Exception end) when (end is System.Net.Sockets.SocketException or ObjectDisposedException)
+        catch (Exception end) when (end is SocketException or ObjectDisposedException)
         {
             // The run is over.
         }
     }
 
-    private static async Task SendSmallAsync(TcpSocket socket)
+    /// <summary>Sends at a fixed rate, or more slowly when the socket takes no more.</summary>
+    private static async Task SendSmallAsync(TcpSocket socket, VirtualTime time)
     {
+        const long EveryNanos = Chunk * 8 * 1_000_000_000L / NeighborRate;
         byte[] chunk = new byte[Chunk];
         try
         {
-            while (true)
+            for (long next = time.NowNanos; ; next = Math.Max(next + EveryNanos, time.NowNanos))
             {
+                if (next > time.NowNanos)
+                {
+                    await time.Delay(TimeSpan.FromTicks((next - time.NowNanos) / 100)).ConfigureAwait(true);
+                }
+
                 await socket.SendAsync(chunk).ConfigureAwait(true);
             }
         }
-        catch (Exception end) when (end is System.Net.Sockets.SocketException or ObjectDisposedException)
+        catch (Exception end) when (end is SocketException or ObjectDisposedException)
         {
             // The run is over.
         }
