@@ -135,6 +135,8 @@ public sealed class ZeroCopyDemoTests
 
             Assert.Contains("<section id=\"E8\">", page, StringComparison.Ordinal);
             Assert.True(page.Split("<svg").Length - 1 >= 3);
+            string[] names = [.. System.Text.RegularExpressions.Regex.Matches(page, "\\bid=\"([^\"]+)\"").Select(m => m.Groups[1].Value)];
+            Assert.Equal(names.Length, names.Distinct().Count());
             Assert.DoesNotContain("<script", page, StringComparison.OrdinalIgnoreCase);
         }
         finally

@@ -31,7 +31,7 @@ internal sealed class AccountingAudit : Experiment
     public override string Setup =>
         "Lives of 400 random steps: appends of all kinds, records, partial and selective acknowledgments, retransmissions, splits, merges, short memory, a device that holds packets, resets. After each: bought pages = forward_alloc + charged + received, charged = heads of pure buffers + true size of others. At the end nothing is left and each id was notified once.";
 
-    public override string Switch => "one rule, taken away; each is a mistake that was made in Linux: a constant head size when a buffer is freed, a downgrade by bytes, splice without a downgrade, a split half that is not pure, a third buffer merged unasked.";
+    public override string Switch => "one rule, taken away. Four are mistakes that were made in Linux: a constant head size when a buffer is freed, a downgrade by bytes, splice without a downgrade, a third buffer merged unasked. The fifth is a split half that is not pure.";
 
     public override string Control => "every mistake must be caught, or the audit would prove nothing.";
 

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using Penstock.Tool.Demo.Lab;
 
 namespace Penstock.Tool.Demo.ZeroCopy;
@@ -15,7 +13,6 @@ internal static class LiveSendCost
     private static readonly Metric s_cpu = new("cpu_s_per_gb", "processor seconds per GB");
     private static readonly Metric s_ratio = new("cpu_ratio_to_copy", "against copying, same round");
     private static readonly Metric s_throughput = new("throughput_bits", "throughput", "bit/s");
-    private static readonly Metric s_allocated = new("allocated_bytes_per_send", "allocated per send", "bytes");
 
     public static void Run(DemoSettings settings, ExperimentReport report)
     {
@@ -49,7 +46,7 @@ internal static class LiveSendCost
     private static void Compare(KernelSink sink, DemoSettings settings, ExperimentReport report)
     {
         int message = settings.Message ?? Message;
-        int rounds = settings.Full ? 31 : 11;
+        int rounds = settings.Full ? 61 : 21;
         var memory = new PageRing(Math.Max(Set, message));
         for (int round = -2; round < rounds; round++)
         {
@@ -66,13 +63,12 @@ internal static class LiveSendCost
         }
     }
 
-    private sealed record Cost(double CpuPerGigabyte, double Bits, double AllocatedPerSend);
+    private sealed record Cost(double CpuPerGigabyte, double Bits);
 
     private static void Report(ExperimentReport report, string name, Cost cost)
     {
         report.Add(name, s_cpu, cost.CpuPerGigabyte);
         report.Add(name, s_throughput, cost.Bits);
-        report.Add(name, s_allocated, cost.AllocatedPerSend);
     }
 
     private static Cost Measure(KernelSink sink, PageRing memory, int message, bool zeroCopy) =>
@@ -83,9 +79,8 @@ internal static class LiveSendCost
         const long Bytes = 256 << 20;
         int slots = Math.Max(1, Set / message), sends = (int)(Bytes / message);
         var held = new ZeroCopySend[slots];
-        await Task.Yield();
-        long allocated = GC.GetTotalAllocatedBytes(precise: true), begin = TimeProvider.System.GetTimestamp();
         double cpu = sink.SenderSeconds();
+        long begin = TimeProvider.System.GetTimestamp();
         for (int i = 0; i < sends; i++)
         {
             int slot = i % slots;
@@ -101,7 +96,6 @@ internal static class LiveSendCost
             }
         }
 
-        allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
         while (sink.Sender.Connection.UnacknowledgedBytes > 0)
         {
             await Task.Delay(1).ConfigureAwait(false);
@@ -114,6 +108,6 @@ internal static class LiveSendCost
 
         double seconds = TimeProvider.System.GetElapsedTime(begin).TotalSeconds;
         long sent = (long)sends * message;
-        return new Cost((sink.SenderSeconds() - cpu) / (sent / 1e9), sent * 8 / seconds, (double)allocated / sends);
+        return new Cost((sink.SenderSeconds() - cpu) / (sent / 1e9), sent * 8 / seconds);
     }
 }

@@ -78,21 +78,24 @@ internal sealed class SockMemory : Experiment
                 LedgerWatch watch = Measure(settings, one, settings.Seed + (ulong)run, report);
                 if (run == 0)
                 {
-                    (one.Tuned ? tuned : sock).Add(new PlotSeries(one.Name, watch.Samples.Thin(s => Math.Max(s.Sock, 1) / 1024.0)));
-                    queued.Add(new PlotSeries(one.Name, watch.Samples.Thin(s => s.Queued / 1048576.0)));
+                    (one.Tuned ? tuned : sock).Add(new PlotSeries(one.Name.Split(',')[0], watch.Samples.Thin(s => Math.Max(s.Sock, 1) / 1048576.0)));
+                    if (!one.Tuned)
+                    {
+                        queued.Add(new PlotSeries(one.Name, watch.Samples.Thin(s => s.Queued / 1048576.0)));
+                    }
                 }
             }
         }
 
-        report.Plots.Add(new PlotData("'sock' bytes, send buffer 64 MiB", "time since the first send, ms", "forward_alloc + charged, KiB (logarithmic)", sock)
+        report.Plots.Add(new PlotData("'sock' bytes, send buffer 64 MiB", "time since the first send, ms", "forward_alloc + charged, MiB (logarithmic)", sock)
         {
             LogY = true,
             Caption = "The same bytes are queued in all cases. 'pure' is what is left when only the buffers' heads are charged; 'charged' lies on 'copy'.",
         });
-        report.Plots.Add(new PlotData("'sock' bytes, send buffer tuned by the stack", "time since the first send, ms", "forward_alloc + charged, KiB (logarithmic)", tuned) { LogY = true });
-        report.Plots.Add(new PlotData("Queued bytes", "time since the first send, ms", "wmem_queued, MiB", [.. queued.Take(3)])
+        report.Plots.Add(new PlotData("'sock' bytes, send buffer tuned by the stack", "time since the first send, ms", "forward_alloc + charged, MiB (logarithmic)", tuned) { LogY = true });
+        report.Plots.Add(new PlotData("Queued bytes", "time since the first send, ms", "wmem_queued, MiB", queued)
         {
-            Caption = "What blocks a sender. It counts all bytes, whoever's memory they are in, so the send buffer bounds what is pinned.",
+            Caption = "What blocks a sender. It counts all bytes, whoever's memory they are in, so the send buffer bounds what is pinned. 'charged' and 'pure' are one line.",
         });
     }
 
