@@ -43,6 +43,11 @@ public sealed class CommandLineTests
     [InlineData("whole number", "demo", "backlog", "--seed", "x")]
     [InlineData("--live", "demo", "backlog", "E3", "--live")]
     [InlineData("Add --live", "demo", "backlog", "E1", "--tun", "t0")]
+    [InlineData("E8, E9", "demo", "zerocopy", "E1")]
+    [InlineData("penstock demo zerocopy --help", "demo", "zerocopy", "--flush", "16")]
+    [InlineData("on or off", "demo", "zerocopy", "--pure-zc", "half")]
+    [InlineData("data_len or truesize", "demo", "zerocopy", "--downgrade", "bytes")]
+    [InlineData("Add --live", "demo", "zerocopy", "--tun", "t0")]
     public async Task Wrong_arguments_get_one_line_and_exit_code_2(string hint, params string[] arguments)
     {
         (int code, string output, string error) = await RunAsync(arguments);

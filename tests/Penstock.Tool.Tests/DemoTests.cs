@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace Penstock.Tool.Tests;
 
 /// <summary>The experiments of <c>demo backlog</c>: in virtual time their figures are exact, so the claims can be asserted.</summary>
@@ -8,7 +6,7 @@ public sealed class DemoTests
     [Fact]
     public async Task Adaptive_answers_a_ping_within_a_millisecond_of_a_slow_send_with_full_buffers()
     {
-        Figures figures = await RunAsync("E1", "--flush", "adaptive");
+        DemoFigures figures = await RunAsync("E1", "--flush", "adaptive");
 
         Assert.InRange(figures["adaptive", "ack_wait_us_median"], 100, 800);
         Assert.InRange(figures["adaptive", "ack_wait_us_p99"], 100, 2000);
@@ -23,7 +21,7 @@ public sealed class DemoTests
     [InlineData("1", 2_000, 6_500)]
     public async Task The_other_policies_make_a_ping_wait_as_they_did_in_Linux(string policy, double least, double most)
     {
-        Figures figures = await RunAsync("E1", "--flush", policy);
+        DemoFigures figures = await RunAsync("E1", "--flush", policy);
 
         Assert.InRange(figures[policy, "ack_wait_us_median"], least, most);
     }
@@ -31,7 +29,7 @@ public sealed class DemoTests
     [Fact]
     public async Task Buffers_of_one_segment_are_looked_at_more_often()
     {
-        Figures figures = await RunAsync("E1", "--flush", "1", "--goal", "1mss", "--msg", "2m");
+        DemoFigures figures = await RunAsync("E1", "--flush", "1", "--goal", "1mss", "--msg", "2m");
 
         Assert.Equal(1448, figures["1", "buffer_bytes_median"]);
         Assert.InRange(figures["1", "ack_wait_us_median"], 50, 1000);
@@ -50,7 +48,7 @@ public sealed class DemoTests
     [Fact]
     public async Task A_lost_segment_goes_again_during_the_call_unless_nothing_is_flushed()
     {
-        Figures figures = await RunAsync("E2");
+        DemoFigures figures = await RunAsync("E2");
 
         foreach (string policy in (string[])["16", "1", "adaptive"])
         {
@@ -65,7 +63,7 @@ public sealed class DemoTests
     [Fact]
     public async Task The_link_stays_busy_unless_nothing_is_flushed()
     {
-        Figures figures = await RunAsync("E3", "--msg", "32m");
+        DemoFigures figures = await RunAsync("E3", "--msg", "32m");
 
         foreach (string policy in (string[])["16", "1", "adaptive"])
         {
@@ -79,7 +77,7 @@ public sealed class DemoTests
     [Fact]
     public async Task Records_are_torn_only_when_a_flush_gives_the_socket_up()
     {
-        Figures figures = await RunAsync("E4");
+        DemoFigures figures = await RunAsync("E4");
 
         Assert.Equal(0, figures["keep", "interleavings_256k"]);
         Assert.Equal(0, figures["keep", "interleavings_4k"]);
@@ -91,7 +89,7 @@ public sealed class DemoTests
     [Fact]
     public async Task What_the_flushes_cost_is_measured()
     {
-        Figures figures = await RunAsync("E5", "--msg", "1m");
+        DemoFigures figures = await RunAsync("E5", "--msg", "1m");
 
         Assert.True(figures["adaptive", "throughput_bits"] > 0);
         Assert.True(figures["16", "empty_check_ns"] > 0);
@@ -101,7 +99,7 @@ public sealed class DemoTests
     [Fact]
     public async Task A_flood_meets_the_limit_and_the_call_ends_unless_the_length_is_not_kept()
     {
-        Figures figures = await RunAsync("E6", "--msg", "1m");
+        DemoFigures figures = await RunAsync("E6", "--msg", "1m");
 
         foreach (string policy in (string[])["off", "16", "1", "adaptive"])
         {
@@ -122,7 +120,7 @@ public sealed class DemoTests
     [Fact]
     public async Task A_send_to_a_peer_that_is_gone_ends_soon_unless_nothing_is_flushed()
     {
-        Figures figures = await RunAsync("E7", "--msg", "4m");
+        DemoFigures figures = await RunAsync("E7", "--msg", "4m");
 
         Assert.InRange(figures["adaptive", "reset_return_us"], 0, 2500);
         Assert.InRange(figures["adaptive", "reset_partial_bytes"], 1, 1 << 20);
@@ -134,7 +132,7 @@ public sealed class DemoTests
     [Fact]
     public async Task In_real_time_a_send_of_four_slow_buffers_is_flushed_by_time_only()
     {
-        Figures figures = await RunAsync("E1", "--live", "--msg", "256k");
+        DemoFigures figures = await RunAsync("E1", "--live", "--msg", "256k");
 
         Assert.Equal(0, figures["16", "backlog_flushes"]);
         Assert.True(figures["adaptive", "backlog_flushes"] > 0);
@@ -179,34 +177,7 @@ public sealed class DemoTests
         }
     }
 
-    private static async Task<Figures> RunAsync(params string[] arguments) => new(await OutputAsync([.. arguments, "--json"]));
+    private static Task<DemoFigures> RunAsync(params string[] arguments) => DemoFigures.RunAsync("backlog", arguments);
 
-    private static async Task<string> OutputAsync(params string[] arguments)
-    {
-        using var output = new StringWriter();
-        using var error = new StringWriter();
-        int code = await PenstockCommand.InvokeAsync(["demo", "backlog", .. arguments], output, error, TestContext.Current.CancellationToken);
-        Assert.True(code == PenstockCommand.Success, error.ToString());
-        return output.ToString();
-    }
-
-    /// <summary>What <c>--json</c> printed, by case and metric.</summary>
-    private sealed class Figures
-    {
-        private readonly Dictionary<(string Case, string Metric), double> _values = [];
-
-        public Figures(string lines)
-        {
-            foreach (string line in lines.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-            {
-                using JsonDocument figure = JsonDocument.Parse(line);
-                JsonElement root = figure.RootElement;
-                Assert.StartsWith("E", root.GetProperty("experiment").GetString(), StringComparison.Ordinal);
-                Assert.InRange(root.GetProperty("value").GetDouble(), root.GetProperty("min").GetDouble(), root.GetProperty("max").GetDouble());
-                _values.Add((root.GetProperty("case").GetString()!, root.GetProperty("metric").GetString()!), root.GetProperty("value").GetDouble());
-            }
-        }
-
-        public double this[string name, string metric] => _values[(name, metric)];
-    }
+    private static Task<string> OutputAsync(params string[] arguments) => DemoFigures.OutputAsync("backlog", arguments);
 }

@@ -14,7 +14,7 @@ internal static class DemoCommand
 
     private static readonly Option<string?> s_html = new("--html") { HelpName = "FILE", Description = "Also writes one self-contained page with tables and plots." };
 
-    private static readonly Option<bool> s_live = new("--live") { Description = "Real time on threads instead of virtual time, for the experiments that have such a form (E1)." };
+    private static readonly Option<bool> s_live = new("--live") { Description = "Real time on threads instead of virtual time, for the experiments that have such a form." };
 
     private static readonly Option<string?> s_tun = new("--tun")
     {
@@ -56,9 +56,23 @@ internal static class DemoCommand
         CustomParser = result => OptionText.ParseNumber(result, 0, 100_000),
     };
 
-    private static readonly Option<int?> s_message = Size("--msg", "Fixes the bytes of the long send, as in 16m.");
+    private static readonly Option<int?> s_message = Size("--msg", "Fixes the bytes of the send that is looked at, as in 16m.");
 
     private static readonly Option<int?> s_sendBuffer = Size("--sndbuf", "Fixes the send buffer, as in 64m (doubled, as SO_SNDBUF is).");
+
+    private static readonly Option<string?> s_pureZeroCopy = Choice("--pure-zc", s_onOff, "Fixes whether the payload of buffers that hold nothing but the application's memory stays uncharged.");
+
+    private static readonly Option<string?> s_downgrade = Choice(
+        "--downgrade", [ByLength, ByTrueSize], "What such a buffer is charged when copied data joins it: the pages it touches (truesize), or its bytes (data_len: the patch's first form, a bug).");
+
+    private const string ByLength = "data_len";
+    private const string ByTrueSize = "truesize";
+
+    private static readonly Option[] s_common = [s_json, s_html, s_live, s_tun, s_full, s_seed];
+
+    // The order is that of the help.
+    private static readonly Option[] s_switches =
+        [s_flush, s_releaseCallback, s_ackDefer, s_coalesce, s_goal, s_eor, s_fault, s_pureZeroCopy, s_downgrade, s_message, s_sendBuffer];
 
     public static Command Build()
     {
@@ -82,10 +96,12 @@ internal static class DemoCommand
             Arity = ArgumentArity.ZeroOrMore,
             Description = $"{string.Join(", ", entry.Experiments.Select(e => e.Id))}; all without.",
         };
-        var command = new Command(entry.Name, entry.Summary)
+        var command = new Command(entry.Name, entry.Summary) { experiments };
+        foreach (Option option in s_common.Concat(s_switches.Where(s => entry.Switches.Contains(s.Name))))
         {
-            experiments, s_json, s_html, s_live, s_tun, s_full, s_seed, s_flush, s_releaseCallback, s_ackDefer, s_coalesce, s_goal, s_eor, s_fault, s_message, s_sendBuffer,
-        };
+            command.Add(option);
+        }
+
         command.SetAction((parsed, stop) =>
         {
             DemoSettings settings = Settings(parsed);
@@ -121,6 +137,8 @@ internal static class DemoCommand
             FaultMicros = parsed.GetValue(s_fault),
             Message = parsed.GetValue(s_message),
             SendBuffer = parsed.GetValue(s_sendBuffer),
+            PureZeroCopy = Is(parsed, s_pureZeroCopy, "on"),
+            DowngradeByLength = Is(parsed, s_downgrade, ByLength) ?? false,
         };
     }
 

@@ -39,4 +39,10 @@ internal sealed record DemoSettings
     public int? Message { get; init; }
 
     public int? SendBuffer { get; init; }
+
+    /// <summary>Whether the payload of pure zero-copy buffers stays uncharged.</summary>
+    public bool? PureZeroCopy { get; init; }
+
+    /// <summary>True: a pure buffer that is mixed is charged its bytes, not the pages that they touch: the patch's first form.</summary>
+    public bool DowngradeByLength { get; init; }
 }

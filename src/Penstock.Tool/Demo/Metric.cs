@@ -5,7 +5,7 @@ namespace Penstock.Tool.Demo;
 /// <summary>Something that an experiment measures.</summary>
 /// <param name="Name">As JSON calls it, the unit at its end.</param>
 /// <param name="Label">As the table calls it.</param>
-/// <param name="Unit">What <see cref="Text"/> scales: <c>us</c>, <c>bytes</c>, <c>share</c>, <c>bit/s</c>, <c>ns</c>, or empty for a count.</param>
+/// <param name="Unit">What <see cref="Text"/> scales: <c>us</c>, <c>bytes</c>, <c>B</c> for bytes that count one by one, <c>share</c>, <c>bit/s</c>, <c>ns</c>, or empty for a count.</param>
 internal sealed record Metric(string Name, string Label, string Unit = "")
 {
     /// <summary>A value for people.</summary>
@@ -14,6 +14,7 @@ internal sealed record Metric(string Name, string Label, string Unit = "")
         "us" => Time(value),
         "ns" => string.Create(CultureInfo.InvariantCulture, $"{value:0.##} ns"),
         "bytes" => Size(value),
+        "B" => string.Create(CultureInfo.InvariantCulture, $"{value:#,0} B"),
         "share" => string.Create(CultureInfo.InvariantCulture, $"{value * 100:0.#} %"),
         "bit/s" => string.Create(CultureInfo.InvariantCulture, $"{value / 1e9:0.##} Gbit/s"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{value:#,0.##}"),

@@ -21,7 +21,8 @@ internal static partial class PlotSvg
     private static readonly OxyColor[] s_palette = [.. Enumerable.Range(0, PaletteSize).Select(i => OxyColor.FromRgb(2, 2, (byte)i))];
     private const int PaletteSize = 6;
 
-    public static string Draw(PlotData plot)
+    /// <summary>An element for a page that has others too: <paramref name="id"/> begins the names inside it, which would meet those of the others.</summary>
+    public static string Draw(PlotData plot, string id)
     {
         var model = new PlotModel
         {
@@ -51,7 +52,8 @@ internal static partial class PlotSvg
 
         using var svg = new MemoryStream();
         new SvgExporter { Width = Width, Height = Height, IsDocument = false, UseVerticalTextAlignmentWorkaround = true }.Export(model, svg);
-        return WithPageColors(System.Text.Encoding.UTF8.GetString(svg.ToArray()), plot.Title);
+        return WithPageColors(System.Text.Encoding.UTF8.GetString(svg.ToArray()), plot.Title)
+            .Replace("id=\"clipPath", $"id=\"{id}-clip", StringComparison.Ordinal).Replace("url(#clipPath", $"url(#{id}-clip", StringComparison.Ordinal);
     }
 
     private static Axis Axis(AxisPosition position, string title, bool logarithmic)

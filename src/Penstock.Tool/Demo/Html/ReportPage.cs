@@ -57,9 +57,10 @@ internal static class ReportPage
             page.Write($"<p>{Encode(remark)}</p>\n");
         }
 
-        foreach (PlotData plot in report.Plots)
+        for (int i = 0; i < report.Plots.Count; i++)
         {
-            page.Write($"<figure>\n<h3>{Encode(plot.Title)}</h3>\n<div class=\"plot\">{PlotSvg.Draw(plot)}</div>\n<figcaption>{Encode(plot.Caption)}</figcaption>\n</figure>\n");
+            PlotData plot = report.Plots[i];
+            page.Write($"<figure>\n<h3>{Encode(plot.Title)}</h3>\n<div class=\"plot\">{PlotSvg.Draw(plot, $"{experiment.Id}-{i}")}</div>\n<figcaption>{Encode(plot.Caption)}</figcaption>\n</figure>\n");
         }
 
         page.Write($"<p class=\"footing\">{Encode(FigureTable.Footing(experiment, settings))}</p>\n</section>\n");

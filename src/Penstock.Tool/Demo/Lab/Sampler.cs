@@ -27,15 +27,3 @@ internal sealed class Sampler
 
     public void Stop() => _ticker!.Stop();
 }
-
-/// <summary>Samples as points of a plot.</summary>
-internal static class Samples
-{
-    /// <summary>The largest of each of about 400 equal groups: peaks are what matters.</summary>
-    public static IReadOnlyList<(double X, double Y)> Thin(this IReadOnlyList<Sample> samples, Func<Sample, double> value)
-    {
-        const int Most = 400;
-        int group = Math.Max(1, (samples.Count + Most - 1) / Most);
-        return [.. samples.Chunk(group).Select(g => (g[0].Millis, g.Max(value)))];
-    }
-}

@@ -17,8 +17,8 @@ internal sealed record PairOptions
     /// <summary>One way.</summary>
     public TimeSpan Delay { get; init; } = TimeSpan.FromMicroseconds(50);
 
-    /// <summary>As SO_SNDBUF; large, so that the long send is one that never waits for room.</summary>
-    public int SendBuffer { get; init; } = 256 << 20;
+    /// <summary>As SO_SNDBUF; large, so that the long send is one that never waits for room. Null: the stack tunes it.</summary>
+    public int? SendBuffer { get; init; } = 256 << 20;
 
     /// <summary>As SO_RCVBUF of the side that the long send goes to; null: the stack tunes it.</summary>
     public int? PeerReceiveBuffer { get; init; }
@@ -32,6 +32,9 @@ internal sealed record PairOptions
 
     /// <summary>As net.ipv4.tcp_timestamps.</summary>
     public bool Timestamps { get; init; } = true;
+
+    /// <summary>Whether the payload of pure zero-copy buffers stays uncharged.</summary>
+    public bool PureZeroCopy { get; init; } = true;
 
     /// <summary>Rules that the case does without: a negative control.</summary>
     public Omission Without { get; init; }
@@ -143,5 +146,7 @@ internal sealed class VirtualPair
         tcp.BacklogReleaseCallback = settings.ReleaseCallback ?? true;
         tcp.BacklogAckDefer = settings.AckDefer ?? options.AckDefer;
         tcp.BacklogCoalesce = settings.Coalesce ?? true;
+        tcp.PureZeroCopy = settings.PureZeroCopy ?? options.PureZeroCopy;
+        stack.Omitted |= settings.DowngradeByLength ? Omission.DowngradeByTrueSize : Omission.None;
     }
 }
