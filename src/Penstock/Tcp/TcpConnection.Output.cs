@@ -296,6 +296,7 @@ internal sealed partial class TcpConnection
         rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
+        rest.SentOrder = buffer.SentOrder;
         rest.DeviceMark = buffer.DeviceMark;
         rest.DeliveredAtSend = buffer.DeliveredAtSend;
         rest.DeliveredNanosAtSend = buffer.DeliveredNanosAtSend;
@@ -387,6 +388,7 @@ internal sealed partial class TcpConnection
         }
 
         buffer.SentNanos = now;
+        buffer.SentOrder = ++_transmissions;
         buffer.DeviceMark = buffer.Length > 0 ? _device.Given : 0;
         buffer.Segment |= SegmentFlags.EverSent;
         Delivery.OnSent(buffer, now, _packetsOut == 0);
