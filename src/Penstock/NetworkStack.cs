@@ -167,7 +167,7 @@ public sealed partial class NetworkStack : IAsyncDisposable
             }
 
             _interfaces.Remove(gone);
-            Ip.RemoveLocal(gone);
+            Ip.RemoveLocal(gone, _interfaces);
             Ip.Routes.RemoveAll(e => e.Interface == gone || (e.IsLocal && Array.Exists(gone.Addresses, a => a.Address == e.Source) && !Ip.IsLocal(e.Source)));
         }
 
