@@ -172,6 +172,7 @@ public sealed partial class NetworkStack : IAsyncDisposable
         }
 
         gone.Retire();
+        Tcp.OnLinkSpace(gone);
         link.Dispose();
         return true;
     }
@@ -193,6 +194,9 @@ public sealed partial class NetworkStack : IAsyncDisposable
     internal void OnLinkFailed(StackInterface gone, Exception reason)
     {
         Ip.Routes.RemoveInterface(gone);
+
+        // Whoever waits for room there looks for another way.
+        Tcp.OnLinkSpace(gone);
         _linkFailures.Enqueue($"{gone.Link.Name}: {reason.Message}");
         PenstockEventSource.Log.OnLinkFailed(this, gone.Link.Name, reason);
     }

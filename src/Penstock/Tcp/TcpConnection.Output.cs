@@ -480,6 +480,7 @@ internal sealed partial class TcpConnection
         }
 
         _segmentsOut++;
+        long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
         if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
         {
             return true;
@@ -492,7 +493,7 @@ internal sealed partial class TcpConnection
         }
 
         packet.Free();
-        WaitForLink();
+        WaitForLink(spaceSignals);
         return false;
     }
 
@@ -528,12 +529,12 @@ internal sealed partial class TcpConnection
         return _device.Holds(buffer.DeviceMark);
     }
 
-    private void WaitForLink()
+    private void WaitForLink(long spaceSignals)
     {
         if (!_waitsForLink)
         {
             _waitsForLink = true;
-            _tcp.AddLinkWaiter(this, _egress!);
+            _tcp.AddLinkWaiter(this, _egress!, spaceSignals);
         }
     }
 
