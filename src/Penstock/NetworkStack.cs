@@ -167,11 +167,12 @@ public sealed partial class NetworkStack : IAsyncDisposable
             }
 
             _interfaces.Remove(gone);
-            Ip.RemoveLocal(gone);
+            Ip.RemoveLocal(gone, _interfaces);
             Ip.Routes.RemoveAll(e => e.Interface == gone || (e.IsLocal && Array.Exists(gone.Addresses, a => a.Address == e.Source) && !Ip.IsLocal(e.Source)));
         }
 
         gone.Retire();
+        Tcp.OnLinkSpace(gone);
         link.Dispose();
         return true;
     }
@@ -193,6 +194,9 @@ public sealed partial class NetworkStack : IAsyncDisposable
     internal void OnLinkFailed(StackInterface gone, Exception reason)
     {
         Ip.Routes.RemoveInterface(gone);
+
+        // Whoever waits for room there looks for another way.
+        Tcp.OnLinkSpace(gone);
         _linkFailures.Enqueue($"{gone.Link.Name}: {reason.Message}");
         PenstockEventSource.Log.OnLinkFailed(this, gone.Link.Name, reason);
     }

@@ -42,8 +42,8 @@ internal sealed class IpLayer
         Volatile.Write(ref _local, next);
     }
 
-    /// <summary>The addresses of an interface are no longer ours, unless another one has them too.</summary>
-    public void RemoveLocal(StackInterface gone)
+    /// <summary>The addresses of an interface are no longer ours, unless one of those that are <paramref name="left"/> has them too.</summary>
+    public void RemoveLocal(StackInterface gone, List<StackInterface> left)
     {
         var next = new Dictionary<IpAddress, StackInterface>(_local);
         foreach ((IpAddress address, IpPrefix _) in gone.Addresses)
@@ -51,6 +51,10 @@ internal sealed class IpLayer
             if (next.TryGetValue(address, out StackInterface? on) && on == gone)
             {
                 next.Remove(address);
+                if (left.Find(i => Array.Exists(i.Addresses, a => a.Address == address)) is { } other)
+                {
+                    next.Add(address, other);
+                }
             }
         }
 

@@ -13,6 +13,9 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     private long _packetsIn, _packetsOut, _bytesIn, _bytesOut;
     private int _failed;
 
+    /// <summary>How often the link has said that there is room again, or has gone. The TCP layer counts, under its gate.</summary>
+    public long SpaceSignals;
+
     internal StackInterface(NetworkStack stack, Link link, int index, Worker[] workers, (IpAddress Address, IpPrefix Network)[] addresses)
     {
         _stack = stack;

@@ -181,6 +181,11 @@ internal sealed partial class TcpConnection
                 + $"expected {_packetsOut}, {_sackedOut}, {_lostOut}, {_retransOut}";
         }
 
+        if (_sackedOut + _lostOut > _packetsOut)
+        {
+            return $"{_sackedOut} sacked and {_lostOut} lost are more than the {_packetsOut} out";
+        }
+
         int received = _heldTrueSize + (_outOfOrder?.TrueSizeSum() ?? 0);
         for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
         {

@@ -296,6 +296,7 @@ internal sealed partial class TcpConnection
         rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
+        rest.SentOrder = buffer.SentOrder;
         rest.DeviceMark = buffer.DeviceMark;
         rest.DeliveredAtSend = buffer.DeliveredAtSend;
         rest.DeliveredNanosAtSend = buffer.DeliveredNanosAtSend;
@@ -387,6 +388,7 @@ internal sealed partial class TcpConnection
         }
 
         buffer.SentNanos = now;
+        buffer.SentOrder = ++_transmissions;
         buffer.DeviceMark = buffer.Length > 0 ? _device.Given : 0;
         buffer.Segment |= SegmentFlags.EverSent;
         Delivery.OnSent(buffer, now, _packetsOut == 0);
@@ -478,6 +480,7 @@ internal sealed partial class TcpConnection
         }
 
         _segmentsOut++;
+        long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
         if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
         {
             return true;
@@ -490,7 +493,7 @@ internal sealed partial class TcpConnection
         }
 
         packet.Free();
-        WaitForLink();
+        WaitForLink(spaceSignals);
         return false;
     }
 
@@ -526,12 +529,12 @@ internal sealed partial class TcpConnection
         return _device.Holds(buffer.DeviceMark);
     }
 
-    private void WaitForLink()
+    private void WaitForLink(long spaceSignals)
     {
         if (!_waitsForLink)
         {
             _waitsForLink = true;
-            _tcp.AddLinkWaiter(this, _egress!);
+            _tcp.AddLinkWaiter(this, _egress!, spaceSignals);
         }
     }
 

@@ -195,13 +195,14 @@ internal sealed partial class TcpConnection
                 _flush.OnNewBuffer();
             }
 
+            // Constants for each kind of source once compiled.
+            bool copies = typeof(TSource) == typeof(ZeroCopySource) ? CallOf(ref source).Copies : typeof(TSource) != typeof(SlabSource);
             int chunk;
             try
             {
-                // A constant for each kind of source once compiled.
-                chunk = typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
-                    : typeof(TSource) == typeof(ZeroCopySource) && !CallOf(ref source).Copies ? ReferChunk(CallOf(ref source), tail!, goal)
-                    : CopyChunk(ref source, tail!, goal);
+                chunk = copies ? CopyChunk(ref source, tail!, goal)
+                    : typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
+                    : ReferChunk(CallOf(ref source), tail!, goal);
             }
             catch
             {
@@ -224,7 +225,7 @@ internal sealed partial class TcpConnection
 
             if (_flush.IsTimed)
             {
-                _flush.OnChunk(chunk, ReadFlushClock());
+                _flush.OnChunk(chunk, ReadFlushClock(), copies);
             }
 
             copied += chunk;

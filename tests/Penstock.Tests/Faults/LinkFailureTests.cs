@@ -52,6 +52,22 @@ public class LinkFailureTests
     }
 
     [Fact]
+    public void An_address_that_another_interface_has_too_stays_when_one_of_them_is_removed()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            var second = new VirtualCable(new CableOptions { Name = "second" });
+            net.Server.AddInterface(second.B, InterfaceAddress.Parse("10.1.0.2/24"));
+            Assert.True(net.Server.RemoveInterface(second.B));
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            await client.CloseAsync();
+            await server.CloseAsync();
+            second.A.Dispose();
+        });
+    }
+
+    [Fact]
     public void A_connection_goes_on_over_another_interface_when_its_own_is_replaced()
     {
         var net = new TwoStacks();

@@ -27,6 +27,9 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
     /// <summary>True: the device does not finish with packets.</summary>
     public bool Holds { get; set; }
 
+    /// <summary>Asked for each packet: true, and the device is full.</summary>
+    public Func<bool>? Refuses { get; set; }
+
     public bool KeepsPayload { get; set; } = true;
 
     /// <summary>False: the device wants each packet in one piece.</summary>
@@ -39,6 +42,11 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
 
     internal override bool Transmit(PacketBuffer packet)
     {
+        if (Refuses is not null && Refuses())
+        {
+            return false;
+        }
+
         ReadOnlySpan<byte> head = packet.Head;
         if (head[9] == (byte)IpProtocol.Tcp)
         {

@@ -248,9 +248,12 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     public void GetResult(short token)
     {
+        // Whoever takes the result first takes the call back to the pool, once: whatever others ask for at the same time, no two sends may get it.
         _gate.Enter();
-        bool mine = token == _core.Version && _awaited;
-        bool early = token == _core.Version && !_released;
+        bool current = token == _core.Version;
+        bool early = current && (_awaited ? _core.GetStatus(token) == ValueTaskSourceStatus.Pending : !_released);
+        bool mine = current && _awaited && !early && !_consumed;
+        _consumed |= mine;
         _gate.Exit();
         if (early)
         {
@@ -268,14 +271,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         }
         finally
         {
-            _gate.Enter();
-            _consumed = true;
-            bool free = IsFree();
-            _gate.Exit();
-            if (free)
-            {
-                Recycle();
-            }
+            Recycle();
         }
     }
 
@@ -289,7 +285,8 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         }
     }
 
-    private bool IsFree() => _released && _handedOut && (!_awaited || _consumed);
+    /// <summary>Released, and nobody waits: who does recycles when it has the result.</summary>
+    private bool IsFree() => _released && _handedOut && !_awaited;
 
     private void Complete(Exception? failure)
     {
