@@ -86,7 +86,8 @@ internal sealed partial class TcpConnection
             int limit = mss;
             if (segments > 1 && !_urgentMode)
             {
-                limit = SplitPoint(buffer, mss, Math.Min(quota, MaximumSuperSegment / mss), nagle);
+                // Over a loopback one segment is longer than that, and at least one goes: a buffer cut at nothing would go without end.
+                limit = SplitPoint(buffer, mss, Math.Min(quota, Math.Max(1, MaximumSuperSegment / mss)), nagle);
             }
 
             if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: false))

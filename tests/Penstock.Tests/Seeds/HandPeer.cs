@@ -20,7 +20,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
 
     public HandPeer(
         Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500, string name = "penstock",
-        Func<Link, Link>? decorate = null)
+        Func<Link, Link>? decorate = null, ushort mss = Mss)
     {
         Stack = new NetworkStack(new NetworkStackOptions { Name = name, Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
         Stack.Tcp.Settings.Timestamps = false;
@@ -32,7 +32,7 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         First = Link.Sent[^1].Sequence + 1;
         var syn = default(TcpOptions);
         syn.HasMss = syn.HasWindowScale = true;
-        syn.Mss = Mss;
+        syn.Mss = mss;
         syn.WindowScale = Scale;
         syn.SackPermitted = sack;
         Acked = First;
