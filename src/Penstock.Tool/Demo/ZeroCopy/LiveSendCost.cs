@@ -96,11 +96,8 @@ internal static class LiveSendCost
             }
         }
 
-        while (sink.Sender.Connection.UnacknowledgedBytes > 0)
-        {
-            await Task.Delay(1).ConfigureAwait(false);
-        }
-
+        // What a copying send leaves in the send buffer is part of its cost too.
+        sink.WaitFor((long)sends * message);
         foreach (ZeroCopySend send in held)
         {
             await send.Released.ConfigureAwait(false);
