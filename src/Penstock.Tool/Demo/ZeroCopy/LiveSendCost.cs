@@ -27,6 +27,10 @@ internal static class LiveSendCost
         {
             sink = KernelSink.Connect(device, settings);
         }
+        catch (ArgumentException failure)
+        {
+            throw ToolFailure.Usage($"--tun {device}: {failure.Message}");
+        }
         catch (Exception failure) when (failure is UnauthorizedAccessException or IOException or PlatformNotSupportedException)
         {
             report.Remarks.Add($"Skipped: {failure.Message}");
