@@ -98,6 +98,7 @@ public sealed partial class NetworkStack
                 MaximumSegment = options.MaximumSegmentSize ?? 0,
                 TypeOfService = options.TypeOfService,
                 TimeToLive = options.TimeToLive ?? 0,
+                Group = options.MemoryGroup ?? _options.MemoryGroup,
                 OnPrepare = options.ApplyTo,
             },
             address,
@@ -110,6 +111,35 @@ public sealed partial class NetworkStack
     /// <summary>Begins to listen with default options.</summary>
     /// <inheritdoc cref="ListenTcp(TcpListenOptions)"/>
     public TcpSocketListener ListenTcp(IPEndPoint endPoint) => ListenTcp(new TcpListenOptions(endPoint));
+
+    /// <summary>The groups that are in use on this stack, and those above them: of its options, of listeners and of connections.</summary>
+    internal IReadOnlyCollection<MemoryGroup> MemoryGroups
+    {
+        get
+        {
+            var groups = new HashSet<MemoryGroup>();
+            Add(_options.MemoryGroup);
+            foreach (ListenSocket listener in Tcp.Listeners.All)
+            {
+                Add(listener.Group);
+            }
+
+            foreach (FlowEntry entry in Tcp.Flows.Snapshot())
+            {
+                Add((entry as TcpConnection)?.Memory.Group);
+            }
+
+            return groups;
+
+            void Add(MemoryGroup? group)
+            {
+                while (group is not null && groups.Add(group))
+                {
+                    group = group.Parent;
+                }
+            }
+        }
+    }
 
     /// <summary>A snapshot of every connection, listener and TIME-WAIT entry, as <c>ss -ta</c>. Never waits for a connection.</summary>
     public IReadOnlyList<TcpInfo> GetConnections()
@@ -150,7 +180,7 @@ public sealed partial class NetworkStack
             throw new SocketException((int)SocketError.AddressFamilyNotSupported);
         }
 
-        TcpConnection connection = Tcp.CreateActive(remote, options.LocalEndPoint);
+        TcpConnection connection = Tcp.CreateActive(remote, options.LocalEndPoint, options.MemoryGroup ?? _options.MemoryGroup);
         connection.Own();
         options.ApplyTo(connection);
         if (IsDisposed)

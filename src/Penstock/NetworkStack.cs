@@ -134,6 +134,49 @@ public sealed partial class NetworkStack : IAsyncDisposable
             IpPrefix.Of(IpAddress.From(network.BaseAddress), network.PrefixLength), on, on.Addresses[0].Address, IsLocal: false));
     }
 
+    /// <summary>Takes a route back that <see cref="AddRoute"/> or <see cref="AddInterface"/> made. Connections look for another one with their next packet.</summary>
+    /// <returns>False: there was none.</returns>
+    public bool RemoveRoute(IPNetwork network, Link link)
+    {
+        ArgumentNullException.ThrowIfNull(link);
+        IpPrefix prefix = IpPrefix.Of(IpAddress.From(network.BaseAddress), network.PrefixLength);
+        return FindInterface(link) is { } on && Ip.Routes.RemoveAll(e => e.Interface == on && e.Prefix == prefix) > 0;
+    }
+
+    /// <summary>
+    /// Takes a link away with its addresses and routes, and disposes it, as when a device is unplugged: connections over it find no way any more and end by their timers, unless another route
+    /// leads to the peer before that. Nothing throws.
+    /// </summary>
+    /// <returns>False: the link is not one of this stack's.</returns>
+    /// <exception cref="ArgumentException">The loopback stays.</exception>
+    public bool RemoveInterface(Link link)
+    {
+        ArgumentNullException.ThrowIfNull(link);
+        StackInterface? gone;
+        lock (_gate)
+        {
+            gone = _interfaces.Find(i => i.Link == link);
+            if (gone is null)
+            {
+                return false;
+            }
+
+            if (gone == _interfaces[0])
+            {
+                throw new ArgumentException("The loopback belongs to the stack and cannot be removed.", nameof(link));
+            }
+
+            _interfaces.Remove(gone);
+            Ip.RemoveLocal(gone, _interfaces);
+            Ip.Routes.RemoveAll(e => e.Interface == gone || (e.IsLocal && Array.Exists(gone.Addresses, a => a.Address == e.Source) && !Ip.IsLocal(e.Source)));
+        }
+
+        gone.Retire();
+        Tcp.OnLinkSpace(gone);
+        link.Dispose();
+        return true;
+    }
+
     /// <summary>The worker of everything that has no device of its own; started when first needed.</summary>
     internal Worker OwnWorker
     {
@@ -151,6 +194,9 @@ public sealed partial class NetworkStack : IAsyncDisposable
     internal void OnLinkFailed(StackInterface gone, Exception reason)
     {
         Ip.Routes.RemoveInterface(gone);
+
+        // Whoever waits for room there looks for another way.
+        Tcp.OnLinkSpace(gone);
         _linkFailures.Enqueue($"{gone.Link.Name}: {reason.Message}");
         PenstockEventSource.Log.OnLinkFailed(this, gone.Link.Name, reason);
     }

@@ -43,6 +43,12 @@ public sealed class NetworkStackOptions
     public long PinnedMemoryLimit { get; set; } = long.MaxValue;
 
     /// <summary>
+    /// The group that the memory of sockets is charged to when their own options name none; null, the default, for no group. Several stacks may have the same one. Independent of
+    /// <see cref="MemoryLimit"/>, which bounds what exists, not what sockets are granted.
+    /// </summary>
+    public MemoryGroup? MemoryGroup { get; set; }
+
+    /// <summary>
     /// Turns a name into addresses for <c>ConnectTcpAsync</c> and the HTTP handler. By default literals and
     /// <see cref="NetworkStack.Hosts"/>; the system's resolver only when asked for here, because it does not use this stack.
     /// </summary>

@@ -132,6 +132,18 @@ internal enum Omission : long
     /// <summary>A refused sender's buffer is shrunk.</summary>
     RefusalShrinksBuffer = 1L << 42,
 
+    /// <summary>What a pipe reader holds stays charged until it gives it back.</summary>
+    HeldStaysCharged = 1L << 50,
+
+    /// <summary>Under pressure a small window is offered.</summary>
+    PressureShrinksWindow = 1L << 51,
+
+    /// <summary>When memory is short the receive queue is collapsed, data beyond a gap pruned, unused purchases given back, and orphans are reset above the high limit.</summary>
+    PressureReclaims = 1L << 52,
+
+    /// <summary>At its limit a group refuses.</summary>
+    GroupLimit = 1L << 53,
+
     // --- The adaptive flush policy.
 
     /// <summary>While a flush runs in mid-buffer, the partial tail is not sent.</summary>

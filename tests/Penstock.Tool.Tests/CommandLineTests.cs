@@ -42,6 +42,7 @@ public sealed class CommandLineTests
     [InlineData("64k or 16m", "demo", "backlog", "--sndbuf", "2g")]
     [InlineData("whole number", "demo", "backlog", "--seed", "x")]
     [InlineData("--live", "demo", "backlog", "E3", "--live")]
+    [InlineData("Add --live", "demo", "backlog", "E1", "--tun", "t0")]
     [InlineData("E8, E9", "demo", "zerocopy", "E1")]
     [InlineData("penstock demo zerocopy --help", "demo", "zerocopy", "--flush", "16")]
     [InlineData("on or off", "demo", "zerocopy", "--pure-zc", "half")]

@@ -130,6 +130,16 @@ public sealed class DemoTests
     }
 
     [Fact]
+    public async Task In_real_time_a_send_of_four_slow_buffers_is_flushed_by_time_only()
+    {
+        DemoFigures figures = await RunAsync("E1", "--live", "--msg", "256k");
+
+        Assert.Equal(0, figures["16", "backlog_flushes"]);
+        Assert.True(figures["adaptive", "backlog_flushes"] > 0);
+        Assert.True(figures["adaptive", "warm_ratio_to_16"] > 0);
+    }
+
+    [Fact]
     public async Task Tables_name_what_differs_and_the_control()
     {
         string output = await OutputAsync("E7", "--msg", "1m", "--flush", "16");

@@ -28,6 +28,8 @@ internal static class DemoCatalog
                   One line a figure.
               penstock demo backlog E1 --live
                   In real time, on threads, from a source that really is slow.
+              sudo penstock demo backlog E1 --live --tun penstock0
+                  The same, and with the kernel as the peer.
             """),
         new DemoEntry(
             "zerocopy",

@@ -26,6 +26,11 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
 
     public ProtocolMemory Protocol => protocol;
 
+    public MemoryGroup? Group => group;
+
+    /// <summary>Memory is short for this socket: for all of the stack, or for its group (Linux: <c>tcp_under_memory_pressure</c>).</summary>
+    public bool UnderPressure => protocol.UnderPressure || (group is not null && group.UnderPressure);
+
     /// <summary>The send-buffer limit, bytes of true size (Linux: <c>sk_sndbuf</c>).</summary>
     public int SendBuffer;
 
@@ -159,7 +164,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
             verdict = MemoryVerdict.Granted;
         }
 
-        bool groupAllows = group is null || group.Charge(pages, force: false);
+        bool groupAllows = group is null || group.Charge(pages, force: (Omitted & Omission.GroupLimit) != 0);
         if (groupAllows && verdict == MemoryVerdict.Granted)
         {
             Take(pages);

@@ -34,6 +34,9 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>When this was last handed to the link, nanoseconds.</summary>
     public long SentNanos;
 
+    /// <summary>Which of its connection's transmissions this was last in; the parts of a split buffer have one number.</summary>
+    public long SentOrder;
+
     /// <summary>The connection's delivered count when this was sent, and the times of a rate sample (RFC 8985 / delivery rate).</summary>
     public long DeliveredAtSend;
     public long DeliveredNanosAtSend;
@@ -92,6 +95,7 @@ internal sealed unsafe partial class PacketBuffer
         SegmentCount = 0;
         GsoSize = 0;
         SentNanos = 0;
+        SentOrder = 0;
         QueuedNanos = 0;
         UrgentPointer = 0;
         Checksum = ChecksumState.None;

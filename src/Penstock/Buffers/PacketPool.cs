@@ -6,6 +6,10 @@ namespace Penstock.Buffers;
 /// All packet memory of one stack: slabs in a few size classes and the <see cref="PacketBuffer"/> objects. It is the
 /// hard ledger: what exists here, rented or kept for reuse, never exceeds <see cref="Limit"/>, because room is
 /// reserved before a block is created. The soft ledger, Linux's charges per socket, is in Accounting.
+/// <para>
+/// What is rented has three ceilings, so that memory which stays for long cannot lock out what gives memory back: the lowest for what applications queue
+/// (<see cref="RentQueueSlab"/>, <see cref="IsCrowded"/>), above it room for packets that pass through, and on top a reserve for forced grants (first buffer, ACK, FIN, RST, received ACKs).
+/// </para>
 /// </summary>
 internal sealed class PacketPool
 {
@@ -19,26 +23,36 @@ internal sealed class PacketPool
     /// <summary>Takes any IP packet with a link's offload header in front.</summary>
     public const int LargeSlab = 66 * 1024;
 
-    /// <summary>What forced grants (first buffer, ACK, FIN, RST) may use when the limit is reached.</summary>
+    /// <summary>What forced grants may use when the limit is reached.</summary>
     private const int DefaultReserve = 256 * 1024;
+
+    /// <summary>The slab's object and its array's header: what a slab costs beyond its bytes.</summary>
+    private const int SlabOverhead = 96;
+
+    /// <summary>A buffer's object with the overflow table that it may get at any time, when it is too late to be refused.</summary>
+    private const int BufferCost = PacketBuffer.ObjectSize + PacketBuffer.OverflowSize;
 
     private static readonly int[] Sizes = [TinySlab, SmallSlab, MediumSlab, SendSlab, LargeSlab];
 
     private readonly Shelf[] _shelves = new Shelf[Sizes.Length];
-    private readonly long _reserve;
+    private readonly long _passingCeiling;
+    private readonly long _queueCeiling;
     private SpinGate _bufferGate;
     private PacketBuffer? _freeBuffers;
+    private int _keptBuffers;
+    private long _createdBuffers;
     private long _held;
     private long _heldMaximum;
-    private long _rentedSlabs;
-    private long _rentedBuffers;
+    private long _rented;
     private long _refusals;
 
     /// <summary>Creates a pool that will never hold more than <paramref name="limit"/> bytes.</summary>
     public PacketPool(long limit)
     {
         Limit = limit;
-        _reserve = Math.Min(DefaultReserve, limit / 8);
+        long reserve = Math.Min(DefaultReserve, limit / 8);
+        _passingCeiling = limit - reserve;
+        _queueCeiling = _passingCeiling - Math.Max(reserve, limit / 16);
     }
 
     public long Limit { get; }
@@ -48,9 +62,32 @@ internal sealed class PacketPool
 
     public long HeldMaximumBytes => Interlocked.Read(ref _heldMaximum);
 
-    public long RentedSlabs => Interlocked.Read(ref _rentedSlabs);
+    /// <summary>Bytes in use now; the rest of <see cref="HeldBytes"/> is kept for reuse.</summary>
+    public long RentedBytes => Interlocked.Read(ref _rented);
 
-    public long RentedBuffers => Interlocked.Read(ref _rentedBuffers);
+    /// <summary>Slabs in use. Exact while nobody rents or returns.</summary>
+    public long RentedSlabs
+    {
+        get
+        {
+            long rented = 0;
+            foreach (ref Shelf shelf in _shelves.AsSpan())
+            {
+                rented += Interlocked.Read(ref shelf.Created) - Volatile.Read(ref shelf.Kept);
+            }
+
+            return rented;
+        }
+    }
+
+    /// <summary>Buffers in use. Exact while nobody rents or returns.</summary>
+    public long RentedBuffers => Interlocked.Read(ref _createdBuffers) - Volatile.Read(ref _keptBuffers);
+
+    /// <summary>Only packets that pass through get memory now: what waits in queues may not become more.</summary>
+    public bool IsCrowded => Interlocked.Read(ref _rented) > _queueCeiling;
+
+    /// <summary>Half of the limit is in use: time to take slabs no larger than what goes into them.</summary>
+    public bool IsTight => Interlocked.Read(ref _rented) > Limit / 2;
 
     /// <summary>Requests refused because the limit was reached.</summary>
     public long Refusals => Interlocked.Read(ref _refusals);
@@ -59,82 +96,75 @@ internal sealed class PacketPool
     /// Rents a slab of at least <paramref name="size"/> bytes with one reference. Null when the limit is reached;
     /// <paramref name="forced"/> lets the request dip into the reserve.
     /// </summary>
-    public Slab? RentSlab(int size, bool forced = false)
-    {
-        int sizeClass = ClassOf(size);
-        ref Shelf shelf = ref _shelves[sizeClass];
-        shelf.Gate.Enter();
-        Slab? slab = shelf.Free;
-        if (slab is not null)
-        {
-            shelf.Free = slab.NextFree;
-            shelf.Count--;
-        }
+    public Slab? RentSlab(int size, bool forced = false) => RentSlab(size, forced ? Limit : _passingCeiling);
 
-        shelf.Gate.Exit();
-        if (slab is null)
-        {
-            if (!Reserve(Sizes[sizeClass], forced))
-            {
-                return null;
-            }
-
-            slab = new Slab(this, sizeClass, Sizes[sizeClass]);
-        }
-
-        slab.NextFree = null;
-        slab.StartReferences();
-        Interlocked.Increment(ref _rentedSlabs);
-        return slab;
-    }
+    /// <summary>Rents a slab for what the application queues; null also when only passing packets get memory.</summary>
+    public Slab? RentQueueSlab(int size) => RentSlab(size, _queueCeiling);
 
     /// <summary>Rents an empty buffer; null when the limit is reached.</summary>
     public PacketBuffer? RentBuffer(bool forced = false)
     {
-        _bufferGate.Enter();
-        PacketBuffer? buffer = _freeBuffers;
-        if (buffer is not null)
+        if (!Admit(BufferCost, forced ? Limit : _passingCeiling))
         {
-            _freeBuffers = buffer.Next;
+            return null;
         }
 
-        _bufferGate.Exit();
+        PacketBuffer? buffer = TakeKeptBuffer();
         if (buffer is null)
         {
-            if (!Reserve(PacketBuffer.ObjectSize, forced))
-            {
-                return null;
-            }
-
+            MakeRoom(BufferCost);
+            Interlocked.Increment(ref _createdBuffers);
             buffer = new PacketBuffer(this);
         }
 
-        Interlocked.Increment(ref _rentedBuffers);
         buffer.Next = null;
         buffer.OnRented();
         return buffer;
     }
 
+    /// <summary>Counts memory that a link holds for packets in another form; false when there is no room for it.</summary>
+    public bool TryTakeRoom(int bytes)
+    {
+        if (!Admit(bytes, _passingCeiling))
+        {
+            return false;
+        }
+
+        MakeRoom(bytes);
+        return true;
+    }
+
+    public void GiveRoom(int bytes)
+    {
+        Interlocked.Add(ref _held, -bytes);
+        Interlocked.Add(ref _rented, -bytes);
+    }
+
     internal void Return(Slab slab)
     {
-        Interlocked.Decrement(ref _rentedSlabs);
         DebugPoison(slab);
         ref Shelf shelf = ref _shelves[slab.SizeClass];
         shelf.Gate.Enter();
         slab.NextFree = shelf.Free;
         shelf.Free = slab;
-        shelf.Count++;
+        shelf.Kept++;
         shelf.Gate.Exit();
+
+        // Last: what is no longer counted as rented must be there to be taken.
+        Interlocked.Add(ref _rented, -CostOf(slab.SizeClass));
     }
 
     internal void Return(PacketBuffer buffer)
     {
-        Interlocked.Decrement(ref _rentedBuffers);
         _bufferGate.Enter();
         buffer.Next = _freeBuffers;
         _freeBuffers = buffer;
+        _keptBuffers++;
         _bufferGate.Exit();
+        Interlocked.Add(ref _rented, -BufferCost);
     }
+
+    private static int CostOf(int sizeClass) => Sizes[sizeClass] + SlabOverhead;
 
     private static int ClassOf(int size)
     {
@@ -157,51 +187,110 @@ internal sealed class PacketPool
     [System.Diagnostics.Conditional("DEBUG")]
     private static void DebugPoison(Slab slab) => slab.Array.AsSpan().Fill(0xDD);
 
-    private bool Reserve(int size, bool forced)
+    private Slab? RentSlab(int size, long ceiling)
     {
-        long ceiling = forced ? Limit : Limit - _reserve;
+        int sizeClass = ClassOf(size);
+        int cost = CostOf(sizeClass);
+        if (!Admit(cost, ceiling))
+        {
+            return null;
+        }
+
+        ref Shelf shelf = ref _shelves[sizeClass];
+        Slab? slab = shelf.TakeKept();
+        if (slab is null)
+        {
+            MakeRoom(cost);
+            Interlocked.Increment(ref shelf.Created);
+            slab = new Slab(this, sizeClass, Sizes[sizeClass]);
+        }
+
+        slab.NextFree = null;
+        slab.StartReferences();
+        return slab;
+    }
+
+    /// <summary>
+    /// Counts what is about to be rented, unless the sum would pass the ceiling. Whoever is admitted gets memory: the sum of what is admitted never passes the limit, so beside it there is room, free or
+    /// kept for reuse.
+    /// </summary>
+    private bool Admit(int cost, long ceiling)
+    {
+        if (Interlocked.Add(ref _rented, cost) <= ceiling)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref _rented, -cost);
+        Interlocked.Increment(ref _refusals);
+        return false;
+    }
+
+    /// <summary>Makes room within the limit for a block that was admitted, if need be in place of one that is kept for reuse.</summary>
+    private void MakeRoom(int cost)
+    {
+        var spinner = default(SpinWait);
+        long held = Interlocked.Read(ref _held);
         while (true)
         {
-            long held = Interlocked.Read(ref _held);
-            if (held + size <= ceiling)
+            if (held + cost <= Limit)
             {
-                if (Interlocked.CompareExchange(ref _held, held + size, held) == held)
+                long seen = Interlocked.CompareExchange(ref _held, held + cost, held);
+                if (seen == held)
                 {
-                    NoteMaximum(held + size);
-                    return true;
+                    NoteMaximum(held + cost);
+                    return;
                 }
+
+                held = seen;
+                continue;
             }
-            else if (!DropOneKeptSlab())
+
+            if (!DropOneKept())
             {
-                Interlocked.Increment(ref _refusals);
-                return false;
+                // What is kept is on its way from one hand to another.
+                spinner.SpinOnce(sleep1Threshold: -1);
             }
+
+            held = Interlocked.Read(ref _held);
         }
     }
 
-    /// <summary>Gives one unused slab, of any class, back to the runtime so that another class can have its room.</summary>
-    private bool DropOneKeptSlab()
+    /// <summary>Gives one unused slab, the largest there is, or buffer back to the runtime so that another kind can have its room.</summary>
+    private bool DropOneKept()
     {
         for (int i = _shelves.Length - 1; i >= 0; i--)
         {
-            ref Shelf shelf = ref _shelves[i];
-            shelf.Gate.Enter();
-            Slab? slab = shelf.Free;
-            if (slab is not null)
+            if (_shelves[i].TakeKept() is not null)
             {
-                shelf.Free = slab.NextFree;
-                shelf.Count--;
-            }
-
-            shelf.Gate.Exit();
-            if (slab is not null)
-            {
-                Interlocked.Add(ref _held, -slab.Size);
+                Interlocked.Decrement(ref _shelves[i].Created);
+                Interlocked.Add(ref _held, -CostOf(i));
                 return true;
             }
         }
 
-        return false;
+        if (TakeKeptBuffer() is null)
+        {
+            return false;
+        }
+
+        Interlocked.Decrement(ref _createdBuffers);
+        Interlocked.Add(ref _held, -BufferCost);
+        return true;
+    }
+
+    private PacketBuffer? TakeKeptBuffer()
+    {
+        _bufferGate.Enter();
+        PacketBuffer? buffer = _freeBuffers;
+        if (buffer is not null)
+        {
+            _freeBuffers = buffer.Next;
+            _keptBuffers--;
+        }
+
+        _bufferGate.Exit();
+        return buffer;
     }
 
     private void NoteMaximum(long held)
@@ -223,6 +312,21 @@ internal sealed class PacketPool
     {
         public SpinGate Gate;
         public Slab? Free;
-        public int Count;
+        public int Kept;
+        public long Created;
+
+        public Slab? TakeKept()
+        {
+            Gate.Enter();
+            Slab? slab = Free;
+            if (slab is not null)
+            {
+                Free = slab.NextFree;
+                Kept--;
+            }
+
+            Gate.Exit();
+            return slab;
+        }
     }
 }

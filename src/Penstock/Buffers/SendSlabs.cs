@@ -9,8 +9,11 @@ internal sealed class SendSlabs(PacketPool pool)
     private bool _closed;
     private readonly Slab?[] _places = new Slab?[Math.Max(2, Environment.ProcessorCount)];
 
-    /// <summary>A slab with free room behind <see cref="Slab.Used"/>, held by the caller; null when the pool is at its limit.</summary>
-    public Slab? Take(bool forced)
+    /// <summary>
+    /// A slab with free room behind <see cref="Slab.Used"/>, held by the caller; null when the pool is at its limit. When memory is tight a new one is no larger than <paramref name="wanted"/> bytes need, so
+    /// that a few bytes nobody acknowledges do not pin 32 KiB.
+    /// </summary>
+    public Slab? Take(bool forced, long wanted)
     {
         int start = Thread.GetCurrentProcessorId();
         for (int i = 0; i < _places.Length; i++)
@@ -22,7 +25,17 @@ internal sealed class SendSlabs(PacketPool pool)
             }
         }
 
-        Slab? fresh = pool.RentSlab(PacketPool.SendSlab, forced);
+        int size = !pool.IsTight ? PacketPool.SendSlab
+            : wanted <= PacketPool.TinySlab ? PacketPool.TinySlab
+            : wanted < PacketPool.MediumSlab ? PacketPool.SmallSlab
+            : PacketPool.MediumSlab;
+        Slab? fresh = pool.RentQueueSlab(size);
+        if (fresh is null && forced)
+        {
+            // Enough for the guaranteed minimum in two steps.
+            fresh = pool.RentSlab(Math.Min(size, PacketPool.SmallSlab), forced: true);
+        }
+
         if (fresh is not null)
         {
             fresh.Used = 0;

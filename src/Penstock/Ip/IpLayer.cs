@@ -42,6 +42,25 @@ internal sealed class IpLayer
         Volatile.Write(ref _local, next);
     }
 
+    /// <summary>The addresses of an interface are no longer ours, unless one of those that are <paramref name="left"/> has them too.</summary>
+    public void RemoveLocal(StackInterface gone, List<StackInterface> left)
+    {
+        var next = new Dictionary<IpAddress, StackInterface>(_local);
+        foreach ((IpAddress address, IpPrefix _) in gone.Addresses)
+        {
+            if (next.TryGetValue(address, out StackInterface? on) && on == gone)
+            {
+                next.Remove(address);
+                if (left.Find(i => Array.Exists(i.Addresses, a => a.Address == address)) is { } other)
+                {
+                    next.Add(address, other);
+                }
+            }
+        }
+
+        Volatile.Write(ref _local, next);
+    }
+
     public bool IsLocal(IpAddress address) => Volatile.Read(ref _local).ContainsKey(address) || address.IsLoopback;
 
     /// <summary>The broadcast address of a network that one of our interfaces is on (RFC 1122 3.3.6). Not for the packet path.</summary>

@@ -92,13 +92,15 @@ internal sealed class ReceiveMerge(IpLayer ip) : IBatchEnd
         }
     }
 
-    /// <summary>Reads what decides about merging; false for anything but TCP over IPv4 without IP options, in one piece.</summary>
+    /// <summary>
+    /// Reads what decides about merging; false for anything but TCP over IPv4 without IP options. A packet of several fragments, as come over a cable that passes references, has its headers
+    /// in the first; it is not merged, but does not overtake either.
+    /// </summary>
     private static bool TryRead(PacketBuffer packet, out Segment segment)
     {
         segment = default;
         ReadOnlySpan<byte> bytes = packet.FirstSpan;
         if (bytes.Length < IPv4Header.MinLength + TcpHeader.MinLength
-            || packet.FragmentCount != 1
             || bytes[0] != 0x45
             || bytes[9] != IpProtocol.Tcp
             || (BinaryPrimitives.ReadUInt16BigEndian(bytes[6..]) & ~IPv4Header.DontFragmentBit) != 0)
@@ -108,7 +110,7 @@ internal sealed class ReceiveMerge(IpLayer ip) : IBatchEnd
 
         int total = BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]);
         int tcpHeader = (bytes[TcpStart + 12] >> 4) * 4;
-        if (total > bytes.Length || tcpHeader < TcpHeader.MinLength || TcpStart + tcpHeader > total)
+        if (total > packet.Length || tcpHeader < TcpHeader.MinLength || TcpStart + tcpHeader > Math.Min(total, bytes.Length))
         {
             return false;
         }
@@ -120,7 +122,7 @@ internal sealed class ReceiveMerge(IpLayer ip) : IBatchEnd
             Payload = total - TcpStart - tcpHeader,
             Ends = (flags & Ending) != 0,
         };
-        segment.MayMerge = segment.Payload > 0 && (flags & NeverMerged) == 0 && packet.GsoSize == 0;
+        segment.MayMerge = segment.Payload > 0 && (flags & NeverMerged) == 0 && packet.GsoSize == 0 && packet.FragmentCount == 1;
         return true;
     }
 

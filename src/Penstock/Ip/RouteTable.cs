@@ -35,12 +35,18 @@ internal sealed class RouteTable
         }
     }
 
-    public void RemoveInterface(StackInterface gone)
+    public void RemoveInterface(StackInterface gone) => RemoveAll(e => e.Interface == gone);
+
+    /// <summary>Removes what matches; returns how many entries that were.</summary>
+    public int RemoveAll(Predicate<RouteEntry> match)
     {
         lock (_gate)
         {
-            Volatile.Write(ref _entries, Array.FindAll(_entries, e => e.Interface != gone));
+            RouteEntry[] left = Array.FindAll(_entries, e => !match(e));
+            int removed = _entries.Length - left.Length;
+            Volatile.Write(ref _entries, left);
             Volatile.Write(ref _generation, _generation + 1);
+            return removed;
         }
     }
 

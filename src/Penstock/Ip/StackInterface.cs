@@ -13,6 +13,9 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     private long _packetsIn, _packetsOut, _bytesIn, _bytesOut;
     private int _failed;
 
+    /// <summary>How often the link has said that there is room again, or has gone. The TCP layer counts, under its gate.</summary>
+    public long SpaceSignals;
+
     internal StackInterface(NetworkStack stack, Link link, int index, Worker[] workers, (IpAddress Address, IpPrefix Network)[] addresses)
     {
         _stack = stack;
@@ -99,6 +102,9 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     }
 
     public void OnSpace() => _stack.OnLinkSpace(this);
+
+    /// <summary>Nothing is sent from here on, and a failure is no news any more.</summary>
+    public void Retire() => Interlocked.Exchange(ref _failed, 1);
 
     public void OnFailed(Exception reason)
     {

@@ -13,7 +13,7 @@ internal interface ILinkClient
     Worker WorkerOf(int queue);
 
     /// <summary>
-    /// Takes over a received IP packet: its bytes contiguous in the first fragment, <see cref="PacketBuffer.TrueSize"/> set to the
+    /// Takes over a received IP packet: its bytes contiguous in the first fragment, or at least all headers and the rest behind it, <see cref="PacketBuffer.TrueSize"/> set to the
     /// memory it really holds, <see cref="PacketBuffer.ArrivalNanos"/> stamped, <see cref="PacketBuffer.Checksum"/> set if the link vouches for the
     /// transport checksum, <see cref="PacketBuffer.GsoSize"/> set for a merged super-segment. Only appends to the worker's ready queue.
     /// </summary>

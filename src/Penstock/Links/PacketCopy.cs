@@ -2,7 +2,9 @@ using Penstock.Buffers;
 
 namespace Penstock.Links;
 
-/// <summary>Makes the receiver's own copy of a packet that crosses inside this process: contiguous, in memory of the receiver's pool.</summary>
+/// <summary>
+/// Makes the receiver's own buffer of a packet that crosses inside this process, in memory of the receiver's pool: a contiguous copy, or one that refers to what the sending application lent.
+/// </summary>
 internal static class PacketCopy
 {
     /// <summary>Copies head and payload into one slab; null when the pool is at its limit.</summary>
@@ -19,6 +21,64 @@ internal static class PacketCopy
         packet.CopyPayloadTo(0, bytes[packet.HeadLength..]);
         packet.NoteCopied();
         return copy;
+    }
+
+    /// <summary>
+    /// Makes a buffer that shares the memory which the application lent to a zero-copy send, charged by the page (R2.8): whoever frees the last reference, here or at the sender, gives it
+    /// back. Headers, and payload in slabs, which their own stack pays for, are copied. Null when there is nothing to share, when it takes too many fragments, or when the pool is at its limit.
+    /// </summary>
+    public static unsafe PacketBuffer? TryShare(PacketPool pool, PacketBuffer packet)
+    {
+        if ((packet.Segment & SegmentFlags.ZeroCopy) == 0 || packet.FragmentCount == PacketBuffer.MaximumFragments)
+        {
+            return null;
+        }
+
+        int own = packet.HeadLength;
+        for (int i = 0; i < packet.FragmentCount; i++)
+        {
+            ref Fragment fragment = ref packet.FragmentAt(i);
+            own += fragment.Owner is Slab ? fragment.Length : 0;
+        }
+
+        if (own == packet.TotalLength || pool.RentBuffer() is not { } shared)
+        {
+            return null;
+        }
+
+        if (pool.RentSlab(own) is not { } slab)
+        {
+            shared.Free();
+            return null;
+        }
+
+        packet.Head.CopyTo(slab.Array);
+        shared.Append(slab, slab.Address, packet.HeadLength);
+        shared.TrueSize += slab.Size;
+        byte* at = slab.Address + packet.HeadLength;
+        for (int i = 0; i < packet.FragmentCount; i++)
+        {
+            ref Fragment fragment = ref packet.FragmentAt(i);
+            if (fragment.Owner is not Slab)
+            {
+                fragment.Owner.AddReference();
+                shared.Append(fragment.Owner, fragment.Address, fragment.Length);
+                shared.TrueSize += fragment.PageSpan;
+                continue;
+            }
+
+            fragment.Span.CopyTo(new Span<byte>(at, fragment.Length));
+            if (!shared.TryExtend(slab, at, fragment.Length))
+            {
+                slab.AddReference();
+                shared.Append(slab, at, fragment.Length);
+            }
+
+            at += fragment.Length;
+        }
+
+        shared.Segment |= SegmentFlags.ZeroCopy;
+        return shared;
     }
 
     /// <summary>Rents a buffer whose one fragment is <paramref name="length"/> bytes of a fresh slab, charged with all of it.</summary>

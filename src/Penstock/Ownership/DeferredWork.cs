@@ -10,4 +10,7 @@ internal enum DeferredWork
     PathMtu = 4,
     AckNeeded = 8,
     Close = 16,
+
+    /// <summary>A pipe reader gave received buffers back.</summary>
+    Returned = 32,
 }

@@ -99,7 +99,8 @@ internal sealed class AsyncSocketWaiter(Driver driver) : SocketWaiter, IValueTas
     public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
-    private void Cancel()
+    /// <summary>Ends the wait, unless an event has; the wait then gives false.</summary>
+    public void Cancel()
     {
         if (Interlocked.CompareExchange(ref _state, Canceled, Waiting) == Waiting)
         {

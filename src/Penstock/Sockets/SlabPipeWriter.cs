@@ -221,7 +221,7 @@ internal sealed class SlabPipeWriter(TcpSocket socket) : PipeWriter, ISlabRuns
             CloseCurrent();
         }
 
-        Slab? slab = Slabs.Take(forced: false);
+        Slab? slab = Slabs.Take(forced: false, PacketPool.SendSlab);
         if (slab is not null && slab.Size - slab.Used < Math.Max(sizeHint, LeastRoom))
         {
             if (slab.Size - slab.Used < LeastRoom)
@@ -238,7 +238,7 @@ internal sealed class SlabPipeWriter(TcpSocket socket) : PipeWriter, ISlabRuns
 
         if (slab is null)
         {
-            slab = socket.Stack.Pool.RentSlab(Math.Max(sizeHint, PacketPool.SendSlab))
+            slab = socket.Stack.Pool.RentQueueSlab(Math.Max(sizeHint, PacketPool.SendSlab))
                 ?? throw new SocketException((int)SocketError.NoBufferSpaceAvailable);
             slab.Used = 0;
         }

@@ -147,6 +147,12 @@ public sealed record TcpInfo
     /// <summary>Packets in the backlog now.</summary>
     public int BacklogPackets { get; init; }
 
+    /// <summary>Name of the <see cref="Penstock.MemoryGroup"/> that the memory below is charged to; null for none.</summary>
+    public string? MemoryGroup { get; init; }
+
+    /// <summary>Bytes bought from the stack and the group, in whole pages: what is charged and <see cref="ForwardAlloc"/>.</summary>
+    public long MemoryBought { get; init; }
+
     /// <summary>Receive memory in use, true size (skmem r).</summary>
     public int ReceiveMemory { get; init; }
 

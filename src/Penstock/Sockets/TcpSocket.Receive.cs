@@ -163,11 +163,16 @@ public sealed partial class TcpSocket
     private void BeginReceive()
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
+        TakeReceiveTurn();
+    }
+
+    internal void TakeReceiveTurn()
+    {
         if (Interlocked.Exchange(ref _receiving, 1) != 0)
         {
             throw new InvalidOperationException("A receive is under way on this socket already. Await it before the next one.");
         }
     }
 
-    private void EndReceive() => Volatile.Write(ref _receiving, 0);
+    internal void EndReceive() => Volatile.Write(ref _receiving, 0);
 }

@@ -56,15 +56,40 @@ public sealed partial class TcpSocket
     }
 
     /// <summary>
-    /// Queues <paramref name="length"/> bytes that <paramref name="fill"/> produces in place, in the stack's own memory, run by run. Blocks while the send buffer is full.
+    /// Queues <paramref name="length"/> bytes that <paramref name="fill"/> produces in place, in the stack's own memory. Blocks while the send buffer is full.
     /// </summary>
-    /// <returns>The number of bytes queued; fewer than asked for if <paramref name="fill"/> threw after some.</returns>
+    /// <param name="length">How many bytes in all.</param>
+    /// <param name="state">What <paramref name="fill"/> is given.</param>
+    /// <param name="fill">
+    /// Called with one run after the other, in the stream's order, each at most 32 KiB, and must fill all of it: the memory is not cleared before. It runs while the call owns the socket, so it must not call this
+    /// socket; what arrives meanwhile waits. When it throws, nothing of that run is sent.
+    /// </param>
+    /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
+    /// <returns>The number of bytes queued; fewer than asked for if <paramref name="fill"/> threw, or the connection failed, after some.</returns>
+    /// <exception cref="SocketException">The connection failed and nothing was queued.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was disposed.</exception>
     public int Send<TState>(int length, TState state, SpanAction<byte, TState> fill, TcpSendFlags flags = TcpSendFlags.None)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentNullException.ThrowIfNull(fill);
         var source = new FillSource<TState>(length, state, fill);
         return SendBlocking(ref source, flags);
+    }
+
+    /// <summary>As <see cref="Send{TState}(int, TState, SpanAction{byte, TState}, TcpSendFlags)"/>, waiting without a thread while the send buffer is full.</summary>
+    /// <inheritdoc cref="Send{TState}(int, TState, SpanAction{byte, TState}, TcpSendFlags)"/>
+    /// <param name="length">How many bytes in all.</param>
+    /// <param name="state">What <paramref name="fill"/> is given.</param>
+    /// <param name="fill">Fills one run after the other, before this returns or later from another thread.</param>
+    /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
+    /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
+    /// <exception cref="OperationCanceledException">Canceled before anything was queued.</exception>
+    public ValueTask<int> SendAsync<TState>(
+        int length, TState state, SpanAction<byte, TState> fill, TcpSendFlags flags = TcpSendFlags.None, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentNullException.ThrowIfNull(fill);
+        return SendSourceAsync(new FillSource<TState>(length, state, fill), flags, cancellationToken);
     }
 
     private ValueTask<int> SendSourceAsync<TSource>(TSource source, TcpSendFlags flags, CancellationToken cancellationToken)
@@ -119,24 +144,9 @@ public sealed partial class TcpSocket
         TSource source, TcpSendFlags flags, long copied, bool hasTurn, bool owned, CancellationToken cancellationToken)
         where TSource : struct, ISendSource
     {
-        if (!hasTurn)
+        if (!hasTurn && !await WaitForTurnAsync(cancellationToken).ConfigureAwait(false))
         {
-            TcpConnection.SendTurnWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new TcpConnection.SendTurnWaiter(_connection);
-            turn.Reset();
-            bool given = true;
-            if (!_connection.SendTurn.TakeOrQueue(turn))
-            {
-                using (cancellationToken.UnsafeRegister(static state => ((TcpConnection.SendTurnWaiter)state!).Cancel(), turn))
-                {
-                    given = await turn.Task.ConfigureAwait(false);
-                }
-            }
-
-            _spareTurnWaiter = turn;
-            if (!given)
-            {
-                throw new OperationCanceledException(cancellationToken);
-            }
+            throw new OperationCanceledException(cancellationToken);
         }
 
         try
@@ -177,19 +187,7 @@ public sealed partial class TcpSocket
                 }
 
                 run = true;
-                AsyncSocketWaiter waiter = Interlocked.Exchange(ref _spareSendWaiter, null) ?? new AsyncSocketWaiter(_connection.Worker.Driver);
-                waiter.Inline = UnsafeInlineContinuations;
-                waiter.Arm(SocketEvents.Writable | SocketEvents.Connected | SocketEvents.Failed);
-                _connection.AddWaiter(waiter);
-                _connection.Release();
-                bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
-                if (fired || _connection.RemoveWaiter(waiter))
-                {
-                    _spareSendWaiter = waiter;
-                }
-
-                if (!fired)
+                if (!await WaitToSendAsync(cancellationToken).ConfigureAwait(false))
                 {
                     return copied > 0 ? (int)copied : throw new OperationCanceledException(cancellationToken);
                 }
@@ -201,6 +199,45 @@ public sealed partial class TcpSocket
         {
             GiveTurn(ref source);
         }
+    }
+
+    /// <summary>Waits for the turn to send; false when canceled before it was given.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> WaitForTurnAsync(CancellationToken cancellationToken)
+    {
+        TcpConnection.SendTurnWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new TcpConnection.SendTurnWaiter(_connection);
+        turn.Reset();
+        bool given = true;
+        if (!_connection.SendTurn.TakeOrQueue(turn))
+        {
+            using (cancellationToken.UnsafeRegister(static state => ((TcpConnection.SendTurnWaiter)state!).Cancel(), turn))
+            {
+                given = await turn.Task.ConfigureAwait(false);
+            }
+        }
+
+        _spareTurnWaiter = turn;
+        return given;
+    }
+
+    /// <summary>Gives the socket up and waits for room in the send buffer; false when canceled. The caller owns the connection before, and not after.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> WaitToSendAsync(CancellationToken cancellationToken)
+    {
+        AsyncSocketWaiter waiter = Interlocked.Exchange(ref _spareSendWaiter, null) ?? new AsyncSocketWaiter(_connection.Worker.Driver);
+        waiter.Inline = UnsafeInlineContinuations;
+        waiter.Arm(SocketEvents.Writable | SocketEvents.Connected | SocketEvents.Failed);
+        _connection.AddWaiter(waiter);
+        _connection.Release();
+        bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+        // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
+        if (fired || _connection.RemoveWaiter(waiter))
+        {
+            _spareSendWaiter = waiter;
+        }
+
+        return fired;
     }
 
     private int SendBlocking<TSource>(ref TSource source, TcpSendFlags flags)
@@ -268,7 +305,7 @@ public sealed partial class TcpSocket
         _connection.SendTurn.Give();
 
         // The application's own code may run here, and may send.
-        unused?.Release();
+        unused?.ReleaseUnused();
     }
 
     private SocketError TakeSendError()

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
 using Penstock.Ownership;
+using Penstock.Sockets;
 using Penstock.Tcp;
 using Penstock.Tcp.ZeroCopy;
 
@@ -25,7 +26,7 @@ public sealed partial class TcpSocket
     /// <remarks>
     /// <para>What is queued costs whole pages (4096 bytes) of the send buffer, so small sends fill it sooner than copies would; from about 10 KiB on it pays. The stack's own memory is
     /// charged only a few hundred bytes for each 64 KiB.</para>
-    /// <para>Where the data has to be copied after all (loopback, a cable, a capture, a link without scatter-gather), it is, and a notification says so; see
+    /// <para>Where the data has to be copied after all (loopback, a cable without <see cref="CableOptions.HoldReferences"/>, a capture, a link without scatter-gather), it is, and a notification says so; see
     /// <see cref="ZeroCopyNotifications"/>. When this call throws, the memory is not in use.</para>
     /// </remarks>
     /// <exception cref="System.Net.Sockets.SocketException">
@@ -55,7 +56,9 @@ public sealed partial class TcpSocket
     /// Queues the first <paramref name="length"/> bytes of <paramref name="owner"/>'s memory without copying them, and disposes the owner as soon as nothing refers to the memory any more, whatever
     /// becomes of the send: also when this call throws.
     /// </summary>
-    /// <param name="owner">Passes to the socket, unless an argument is refused. Its Dispose is called once, on a thread of the pool or, when nothing was queued, on the caller's.</param>
+    /// <param name="owner">
+    /// Passes to the socket, unless an argument is refused. Its Dispose is called once: on a thread of the pool, or, when nothing was queued, before this call returns.
+    /// </param>
     /// <param name="length">Bytes to send: 0 to the length of its memory.</param>
     /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
     /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
@@ -68,6 +71,57 @@ public sealed partial class TcpSocket
         ReadOnlyMemory<byte> memory = owner.Memory;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, memory.Length);
         return SendZeroCopyAsync(new ReadOnlySequence<byte>(memory[..length]), flags, owner, cancellationToken);
+    }
+
+    /// <summary>
+    /// Maps a range of a file into memory and queues that without a copy, as <see cref="SendZeroCopyAsync(IMemoryOwner{byte}, int, TcpSendFlags, CancellationToken)"/>; the file is closed when the
+    /// memory is released. <b>Dangerous</b>: if anybody truncates the file before that, the process ends with SIGBUS as soon as a missing page is touched, and a retransmission may touch
+    /// it at any time. Only for files that nobody else writes; else use <see cref="SendFileAsync(string, CancellationToken)"/>, which has no such danger.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="offset">Where to begin, bytes from the beginning of the file.</param>
+    /// <param name="length">How many bytes, at most 2 GiB; null for all behind <paramref name="offset"/>.</param>
+    /// <param name="flags">Linux's MSG_MORE, MSG_EOR and MSG_OOB.</param>
+    /// <param name="cancellationToken">Cancels the wait for buffer space.</param>
+    /// <returns>How many bytes were queued, and when the file is closed.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside of the file, or is too long.</exception>
+    /// <exception cref="IOException">The file could not be opened or mapped.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
+    /// <exception cref="System.Net.Sockets.SocketException">As with the other zero-copy sends.</exception>
+    /// <exception cref="OperationCanceledException">Canceled before anything was queued.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was disposed.</exception>
+    public ValueTask<ZeroCopySend> SendMappedFileAsync(
+        string path, long offset = 0, int? length = null, TcpSendFlags flags = TcpSendFlags.None, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        MappedFileMemory memory;
+        int count;
+        try
+        {
+            long left = stream.Length - offset;
+            ArgumentOutOfRangeException.ThrowIfNegative(left, nameof(offset));
+            long wanted = length ?? left;
+            ArgumentOutOfRangeException.ThrowIfNegative(wanted, nameof(length));
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(wanted, Math.Min(left, int.MaxValue), nameof(length));
+            count = (int)wanted;
+            if (count == 0)
+            {
+                // An empty range cannot be mapped, and there is nothing to wait for.
+                stream.Dispose();
+                return SendZeroCopyAsync(ReadOnlyMemory<byte>.Empty, flags, cancellationToken);
+            }
+
+            memory = new MappedFileMemory(stream, offset, count);
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+
+        return SendZeroCopyAsync(memory, count, flags, cancellationToken);
     }
 
     /// <summary>
@@ -114,7 +168,7 @@ public sealed partial class TcpSocket
             // It may never have had its turn: then nobody has closed it.
             if (call.Close())
             {
-                call.Release();
+                call.ReleaseUnused();
             }
 
             call.HandOut(0);
@@ -122,14 +176,16 @@ public sealed partial class TcpSocket
         }
     }
 
-    /// <summary>Waits until all memory that nothing refers to any more has been given back.</summary>
+    /// <summary>Waits until all memory has been given back: also a device may still have it after the peer has acknowledged everything.</summary>
     private async ValueTask WaitForReleasesAsync(AsyncSocketWaiter waiter, CancellationToken cancellationToken)
     {
-        while (_connection.ZeroCopyOrNull is { IsReleasing: true } zeroCopy)
+        // Said before it is looked: what is given back meanwhile then wakes.
+        _connection.ZeroCopyOrNull?.NoteWaitedFor();
+        while (_connection.ZeroCopyOrNull is { HoldsMemory: true } zeroCopy)
         {
             waiter.Arm(SocketEvents.Released);
             _connection.AddWaiter(waiter);
-            if (!zeroCopy.IsReleasing)
+            if (!zeroCopy.HoldsMemory)
             {
                 waiter.Fire(SocketEvents.Released);
             }

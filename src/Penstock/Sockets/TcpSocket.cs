@@ -167,7 +167,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
         return ValueTask.CompletedTask;
     }
 
-    private bool IsDisposed => Volatile.Read(ref _disposed) != 0;
+    internal bool IsDisposed => Volatile.Read(ref _disposed) != 0;
 
     private bool ShutdownOwned(SocketShutdown how)
     {

@@ -56,6 +56,12 @@ public abstract class TcpSocketOptions
     /// <summary>When a long send works off what arrives meanwhile; null, the default: the stack's, which is <see cref="TcpFlushPolicy.Adaptive"/> unless <see cref="Sysctl"/> was told otherwise. Linux has no such option: it flushes every 16 buffers.</summary>
     public TcpFlushPolicy? FlushPolicy { get; set; }
 
+    /// <summary>
+    /// The group that the memory of the socket is charged to for all its life, sockets accepted from a listener included (Linux: the cgroup of who made the socket); null, the default:
+    /// <see cref="NetworkStackOptions.MemoryGroup"/>.
+    /// </summary>
+    public MemoryGroup? MemoryGroup { get; set; }
+
     /// <summary>Sets what has no public option, on a connection that nobody has seen yet: for drills and native callers.</summary>
     internal Action<TcpConnection>? Prepare { get; set; }
 

@@ -271,7 +271,7 @@ public sealed class TcpSocketStream : Stream
         return new IOException(message, new SocketException((int)(error == SocketError.Success ? SocketError.Shutdown : error)));
     }
 
-    private static IOException ReadFailed(SocketException failure) =>
+    internal static IOException ReadFailed(SocketException failure) =>
         new($"Cannot read from the connection: {failure.Message}.", failure);
 
     private static IOException WriteFailed(SocketException failure) =>

@@ -24,8 +24,9 @@ public readonly struct ZeroCopySend : IEquatable<ZeroCopySend>
     public uint Id { get; }
 
     /// <summary>
-    /// Completes when nothing refers to the memory any more, normally when the peer has acknowledged all of it, and at the latest when the connection ends: from then on it may be changed. Await it
-    /// at most once, or not at all. Sends that share a buffer are released together.
+    /// Completes when nothing refers to the memory any more, normally when the peer has acknowledged all of it, and at the latest when the connection has ended and its link is done with
+    /// what it was given: from then on it may be changed. Over a cable with <see cref="CableOptions.HoldReferences"/> that is when the receiver has consumed it or closed. Await it at most once, or not
+    /// at all. Sends that share a buffer are released together.
     /// </summary>
     public ValueTask Released => _call is null ? ValueTask.CompletedTask : new ValueTask(_call, _version);
 

@@ -57,11 +57,16 @@ internal struct FlushPolicy
 
     public void OnNewBuffer() => _newBuffers++;
 
-    /// <summary>A chunk is copied. A slow one shrinks the next at once, whole ones that were fast double it.</summary>
-    public void OnChunk(int bytes, long nowNanos)
+    /// <summary>A chunk is queued. A slow copy shrinks the next at once, whole ones that were fast double it; what was only attached says nothing about how long a copy takes.</summary>
+    public void OnChunk(int bytes, long nowNanos, bool copied)
     {
         _tookNanos = nowNanos - _readAtNanos;
         _readAtNanos = nowNanos;
+        if (!copied)
+        {
+            return;
+        }
+
         long fits = _tookNanos <= 0 ? LargestChunk : bytes * (_budgetNanos / ChunksPerBudget) / _tookNanos;
         if (fits < _chunk)
         {

@@ -47,6 +47,9 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
 
     public byte TimeToLive { get; init; }
 
+    /// <summary>What the memory of accepted connections is charged to.</summary>
+    public MemoryGroup? Group { get; init; }
+
     /// <summary>Applied to each connection before it is seen by anybody.</summary>
     public Action<TcpConnection>? OnPrepare { get; init; }
 

@@ -155,12 +155,13 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
     /// <summary>
     /// Moves the payload of <paramref name="buffer"/> behind that of <paramref name="tail"/>, which it continues, and frees it: one head less. The difference is charged,
-    /// all of it or what <paramref name="charged"/> leaves. False when it cannot be done.
+    /// all of it or what <paramref name="charged"/> leaves. False when it cannot be done, and for memory that another stack's application lent (R2.22).
     /// </summary>
     public static bool TryMerge(SocketMemory memory, PacketBuffer tail, PacketBuffer buffer, bool charged)
     {
         if (tail.EndSequence != buffer.Sequence || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0
-            || tail.FragmentCount + buffer.FragmentCount > PacketBuffer.MaximumFragments)
+            || tail.FragmentCount + buffer.FragmentCount > PacketBuffer.MaximumFragments
+            || ((tail.Segment | buffer.Segment) & SegmentFlags.ZeroCopy) != 0)
         {
             return false;
         }

@@ -39,7 +39,7 @@ internal sealed partial class TcpConnection
 
         if (packet.Sequence == _rcvNxt)
         {
-            if (OfferedWindow() == 0 && packet.Length > 0 && _receiveQueue.First is not null)
+            if (OfferedWindow() == 0 && packet.Length > 0 && HasUnread)
             {
                 // Data into a closed window is dropped, with an ACK that says so again (RFC 9293 3.10.7.4). Not when the reader has nothing to read: no read
                 // would ever open the window then, only this segment, at the cost of what lies beyond the gap.
@@ -73,7 +73,7 @@ internal sealed partial class TcpConnection
         {
             // Partly old: what is new is in order.
             NoteOldDuplicate(packet.Sequence, _rcvNxt);
-            if (OfferedWindow() == 0 && _receiveQueue.First is not null)
+            if (OfferedWindow() == 0 && HasUnread)
             {
                 _stack.Counters.Add(StackCounter.TcpZeroWindowDrop);
                 DropOutOfWindow(packet);
@@ -245,28 +245,36 @@ internal sealed partial class TcpConnection
     /// </summary>
     private bool TryScheduleReceive(PacketBuffer packet)
     {
-        if (Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
+        if (HasReceiveRoom(packet))
         {
             return true;
         }
 
         _stack.Counters.Add(StackCounter.PruneCalled);
-        CollapseReceiveQueue();
-
-        // Also when the buffer has room but the stack's memory has not (R2.5): what lies beyond a gap can be sent again.
-        bool fits;
-        while (!(fits = Memory.ReceiveAlloc <= Memory.ReceiveBuffer && Memory.ScheduleReceive(packet.TrueSize))
-            && packet.Sequence.AtOrBefore(_rcvNxt) && _outOfOrder is not null && _outOfOrder.PruneLast())
+        if (Memory.UnderPressure)
         {
-            _stack.Counters.Add(StackCounter.TcpOfoPruned);
+            ClampWindow();
         }
 
-        if (fits)
+        if ((Omitted & Omission.PressureReclaims) == 0)
         {
-            return true;
+            Collapse(_receiveQueue);
+
+            // Also when the buffer has room but the stack's or the group's memory has not (R2.5): what lies beyond a gap can be sent again.
+            bool fits;
+            while (!(fits = HasReceiveRoom(packet))
+                && packet.Sequence.AtOrBefore(_rcvNxt) && _outOfOrder is not null && _outOfOrder.PruneLast())
+            {
+                _stack.Counters.Add(StackCounter.TcpOfoPruned);
+            }
+
+            if (fits)
+            {
+                return true;
+            }
         }
 
-        if (packet.Sequence.AtOrBefore(_rcvNxt) && _receiveQueue.First is null)
+        if (packet.Sequence.AtOrBefore(_rcvNxt) && !HasUnread)
         {
             // The reader has nothing: without this one segment the connection would never move again.
             Memory.ForceSchedule(packet.TrueSize);
@@ -277,10 +285,14 @@ internal sealed partial class TcpConnection
         return false;
     }
 
-    /// <summary>Copies runs of badly packed buffers of the receive queue into fewer slabs (Linux: tcp_collapse).</summary>
-    private unsafe void CollapseReceiveQueue()
+    /// <summary>The buffer's limit, the stack's and the group's, and the hard one: what is queued must leave room for what passes.</summary>
+    private bool HasReceiveRoom(PacketBuffer packet) =>
+        Memory.ReceiveAlloc <= Memory.ReceiveBuffer && !Pool.IsCrowded && Memory.ScheduleReceive(packet.TrueSize);
+
+    /// <summary>Copies runs of badly packed received buffers into fewer slabs (Linux: tcp_collapse).</summary>
+    private unsafe void Collapse(PacketList list)
     {
-        PacketBuffer? buffer = _receiveQueue.First;
+        PacketBuffer? buffer = list.First;
         while (buffer is not null)
         {
             PacketBuffer? next = buffer.Next;
@@ -317,7 +329,7 @@ internal sealed partial class TcpConnection
                     at += buffer.CopyPayloadTo(0, slab.Array.AsSpan(at, buffer.Length));
                     packed.EndSequence = buffer.EndSequence;
                     packed.TcpFlags |= buffer.TcpFlags;
-                    _receiveQueue.Remove(buffer);
+                    list.Remove(buffer);
                     freed += buffer.TrueSize;
                     buffer.Free();
                     buffer = following;
@@ -325,7 +337,7 @@ internal sealed partial class TcpConnection
 
                 packed.Append(slab, slab.Address, at);
                 packed.TrueSize += slab.Size;
-                _receiveQueue.InsertAfter(previous, packed);
+                list.InsertAfter(previous, packed);
 
                 // One entry of the ledger for another: bought and charged stay in step.
                 Memory.ForceSchedule(Math.Max(0, packed.TrueSize));

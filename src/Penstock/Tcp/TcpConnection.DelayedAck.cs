@@ -177,6 +177,12 @@ internal sealed partial class TcpConnection
     private void OnAckTimer(long now)
     {
         _ackAtNanos = Never;
+        if (Memory.UnderPressure && (Omitted & Omission.PressureReclaims) == 0)
+        {
+            // R2.5: what a send bought and did not use, because its source failed, goes back even if the socket does nothing more.
+            Memory.Reclaim();
+        }
+
         if (!_ackScheduled || !IsSynchronized)
         {
             return;

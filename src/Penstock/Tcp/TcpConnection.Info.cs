@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Time;
@@ -61,6 +62,8 @@ internal sealed partial class TcpConnection
         NotSent = Math.Max(0, _writeSeq.Since(_sndNxt)),
         OutOfOrder = _outOfOrder?.Count ?? 0,
         BacklogPackets = BacklogPackets,
+        MemoryGroup = Memory.Group?.Name,
+        MemoryBought = Memory.Pages << ProtocolMemory.PageShift,
         ReceiveMemory = Memory.ReceiveAlloc,
         ReceiveBuffer = Memory.ReceiveBuffer,
         DeviceMemory = _device.DeviceBytes,
@@ -148,6 +151,7 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer, mayBeMerged: (buffer.Segment & SegmentFlags.EverSent) != 0);
             packets += buffer.SegmentCount;
             sacked += (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? buffer.SegmentCount : 0;
             lost += (buffer.Segment & SegmentFlags.Lost) != 0 ? buffer.SegmentCount : 0;
@@ -158,6 +162,12 @@ internal sealed partial class TcpConnection
         {
             queued += buffer.TrueSize;
             charged += ChargeOf(buffer);
+            wrong ??= VerifyPayload(buffer, mayBeMerged: (buffer.Segment & SegmentFlags.EverSent) != 0);
+        }
+
+        if (wrong is not null)
+        {
+            return wrong;
         }
 
         if (queued != Memory.WriteQueueBytes || charged != Memory.WriteCharged)
@@ -171,7 +181,12 @@ internal sealed partial class TcpConnection
                 + $"expected {_packetsOut}, {_sackedOut}, {_lostOut}, {_retransOut}";
         }
 
-        int received = _outOfOrder?.TrueSizeSum() ?? 0;
+        if (_sackedOut + _lostOut > _packetsOut)
+        {
+            return $"{_sackedOut} sacked and {_lostOut} lost are more than the {_packetsOut} out";
+        }
+
+        int received = _heldTrueSize + (_outOfOrder?.TrueSizeSum() ?? 0);
         for (PacketBuffer? buffer = _receiveQueue.First; buffer is not null; buffer = buffer.Next)
         {
             received += buffer.TrueSize;

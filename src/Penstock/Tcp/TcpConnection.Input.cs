@@ -278,8 +278,8 @@ internal sealed partial class TcpConnection
     }
 
     private bool IsInWindow(PacketBuffer packet) =>
-        packet.EndSequence.AtOrAfter(_rcvWup) && packet.Sequence.AtOrBefore(_rcvNxt + (int)OfferedWindow())
-        && !(packet.Sequence.After(_rcvNxt) && packet.Sequence == _rcvNxt + (int)OfferedWindow() && packet.Length > 0);
+        packet.EndSequence.AtOrAfter(_rcvWup) && packet.Sequence.AtOrBefore(AcceptableEdge)
+        && !(packet.Sequence.After(_rcvNxt) && packet.Sequence == AcceptableEdge && packet.Length > 0);
 
     /// <summary>A peer that closed its end resets with the sequence number before its FIN (RFC 5961 3.2, as Linux and macOS need it).</summary>
     private bool IsResetAtFin(PacketBuffer packet) =>
@@ -408,6 +408,7 @@ internal sealed partial class TcpConnection
             || (tail.TcpFlags & TcpFlags.Fin) != 0
             || (tail.Tos != packet.Tos && Keeps(Omission.CoalesceTypeOfService))
             || (!HaveSameOptions(tail, packet) && Keeps(Omission.CoalesceOptions))
+            || (packet.Length > 0 && ((tail.Segment | packet.Segment) & SegmentFlags.ZeroCopy) != 0)
             || (tail.FragmentCount + packet.FragmentCount > PacketBuffer.MaximumFragments && Keeps(Omission.CoalesceFragments)))
         {
             return false;

@@ -159,8 +159,9 @@ internal sealed partial class TcpConnection
         }
 
         int knob = _tcp.Settings.SizeGoal;
-        if (knob == 1)
+        if (knob == 1 || Memory.Group is { UnderPressure: true })
         {
+            // A buffer that was begun is filled, by force if need be, before the sender blocks (R2.4). In a group at its limit that excess, times its sockets, has to be small.
             return mss;
         }
 
@@ -295,6 +296,7 @@ internal sealed partial class TcpConnection
         rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
+        rest.SentOrder = buffer.SentOrder;
         rest.DeviceMark = buffer.DeviceMark;
         rest.DeliveredAtSend = buffer.DeliveredAtSend;
         rest.DeliveredNanosAtSend = buffer.DeliveredNanosAtSend;
@@ -386,6 +388,7 @@ internal sealed partial class TcpConnection
         }
 
         buffer.SentNanos = now;
+        buffer.SentOrder = ++_transmissions;
         buffer.DeviceMark = buffer.Length > 0 ? _device.Given : 0;
         buffer.Segment |= SegmentFlags.EverSent;
         Delivery.OnSent(buffer, now, _packetsOut == 0);
@@ -477,6 +480,7 @@ internal sealed partial class TcpConnection
         }
 
         _segmentsOut++;
+        long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
         if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
         {
             return true;
@@ -489,7 +493,7 @@ internal sealed partial class TcpConnection
         }
 
         packet.Free();
-        WaitForLink();
+        WaitForLink(spaceSignals);
         return false;
     }
 
@@ -525,12 +529,12 @@ internal sealed partial class TcpConnection
         return _device.Holds(buffer.DeviceMark);
     }
 
-    private void WaitForLink()
+    private void WaitForLink(long spaceSignals)
     {
         if (!_waitsForLink)
         {
             _waitsForLink = true;
-            _tcp.AddLinkWaiter(this, _egress!);
+            _tcp.AddLinkWaiter(this, _egress!, spaceSignals);
         }
     }
 

@@ -203,6 +203,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        _noReceiveMemory &= copied == 0;
         bool now = false;
         if (_ackScheduled)
         {

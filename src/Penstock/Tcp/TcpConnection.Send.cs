@@ -195,13 +195,14 @@ internal sealed partial class TcpConnection
                 _flush.OnNewBuffer();
             }
 
+            // Constants for each kind of source once compiled.
+            bool copies = typeof(TSource) == typeof(ZeroCopySource) ? CallOf(ref source).Copies : typeof(TSource) != typeof(SlabSource);
             int chunk;
             try
             {
-                // A constant for each kind of source once compiled.
-                chunk = typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
-                    : typeof(TSource) == typeof(ZeroCopySource) && !CallOf(ref source).Copies ? ReferChunk(CallOf(ref source), tail!, goal)
-                    : CopyChunk(ref source, tail!, goal);
+                chunk = copies ? CopyChunk(ref source, tail!, goal)
+                    : typeof(TSource) == typeof(SlabSource) ? AttachChunk(Unsafe.As<TSource, SlabSource>(ref source).Runs, tail!, goal)
+                    : ReferChunk(CallOf(ref source), tail!, goal);
             }
             catch
             {
@@ -224,7 +225,7 @@ internal sealed partial class TcpConnection
 
             if (_flush.IsTimed)
             {
-                _flush.OnChunk(chunk, ReadFlushClock());
+                _flush.OnChunk(chunk, ReadFlushClock(), copies);
             }
 
             copied += chunk;
@@ -258,6 +259,38 @@ internal sealed partial class TcpConnection
 
         return FillOutcome.Done;
     }
+
+    /// <summary>Bytes that the send buffer has room for, for a source that has to be fetched first; 0: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public int SendRoom()
+    {
+        int room = Memory.SendBuffer - Memory.WriteQueueBytes;
+        if (room > 0)
+        {
+            return room;
+        }
+
+        _sendWaits = true;
+        PushPending(CurrentMss(), NagleMode.Push);
+        CheckSendSpace();
+        return 0;
+    }
+
+    /// <summary>A slab to fetch the next bytes into; null when memory is short: wait for <see cref="SocketEvents.Writable"/>.</summary>
+    public Slab? RentForSend(int bytes)
+    {
+        bool first = _writeQueue.First is null && _retransmitQueue.First is null;
+        Slab? slab = first ? Pool.RentSlab(bytes, forced: true) : Pool.RentQueueSlab(bytes);
+        if (slab is null)
+        {
+            _tcp.Memory.EnterPressure();
+            WaitForMemory();
+        }
+
+        return slab;
+    }
+
+    /// <summary>What was queued with more to come (MSG_MORE) waits no longer.</summary>
+    public void PushCorked() => PushAfterSend(TcpSendFlags.None, CurrentMss(), _nagle);
 
     private static ZeroCopyCall CallOf<TSource>(ref TSource source)
         where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;
@@ -315,7 +348,7 @@ internal sealed partial class TcpConnection
         where TSource : ISendSource, allows ref struct
     {
         bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
-        Slab? slab = _tcp.SendSlabs.Take(only);
+        Slab? slab = _tcp.SendSlabs.Take(only, source.Remaining);
         if (slab is null)
         {
             _tcp.Memory.EnterPressure();

@@ -19,8 +19,8 @@ internal enum RetransmitTimerMode : byte
 }
 
 /// <summary>
-/// Time: retransmission (RFC 6298), tail-loss probes and reordering (RFC 8985), zero-window probes (RFC 9293 3.8.6.1), delayed ACKs, keepalive, FIN-WAIT-2. A deadline is a field; one timer
-/// entry covers all of them and files itself again when it fires early.
+/// Time: deadlines, retransmission (RFC 6298), tail-loss probes (RFC 8985 7). A deadline is a field; one timer entry covers all of them, those of other files too, and files itself again when it fires
+/// early.
 /// </summary>
 internal sealed partial class TcpConnection
 {
@@ -37,12 +37,6 @@ internal sealed partial class TcpConnection
     private long _rtoNanos;
     private int _backoff;
     private int _retransmits;
-    private int _probesOut;
-    private int _backoffProbes;
-    private int _keepAliveProbes;
-
-    /// <summary>When the first probe of this closed window was due; <see cref="Never"/> before it.</summary>
-    private long _probesSinceNanos = Never;
 
     /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
     private long _retransmitSinceNanos = Never;
@@ -50,11 +44,6 @@ internal sealed partial class TcpConnection
     private long _userTimeoutNanos;
     private SequenceNumber? _tailProbeHigh;
     private bool _tailProbeRetransmitted;
-
-    /// <summary>Keepalive of this connection: idle time, interval and probes; 0 means the stack's setting.</summary>
-    internal bool KeepAlive;
-    internal long KeepAliveIdleNanos, KeepAliveIntervalNanos;
-    internal int KeepAliveProbeLimit;
 
     private void Arm(ref long deadline, long at)
     {
@@ -137,6 +126,11 @@ internal sealed partial class TcpConnection
         if ((work & DeferredWork.AckNeeded) != 0 && IsSynchronized)
         {
             FlushDeferredAck();
+        }
+
+        if ((work & DeferredWork.Returned) != 0)
+        {
+            TakeReturned();
         }
 
         if ((work & DeferredWork.Close) != 0)
@@ -427,188 +421,5 @@ internal sealed partial class TcpConnection
                 Recovery.State = CongestionState.Open;
             }
         }
-    }
-
-    // --- Zero-window probes.
-
-    /// <summary>Something is queued, nothing in flight, nothing may go: the peer has to be asked from time to time (RFC 9293 3.8.6.1).</summary>
-    private void CheckProbeTimer()
-    {
-        if (_packetsOut == 0 && FirstToSend is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
-        {
-            ArmProbeTimer(Now);
-        }
-    }
-
-    private long BackedOffProbe() => Math.Min(_rtoNanos << Math.Min(_backoffProbes, 16), MaximumRtoNanos);
-
-    private void ArmProbeTimer(long now)
-    {
-        long timeout = Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond);
-        if (_userTimeoutNanos > 0 && _probesSinceNanos != Never)
-        {
-            timeout = Math.Min(timeout, LeftOfUserTimeout(_probesSinceNanos, now));
-        }
-
-        ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + timeout);
-    }
-
-    private void EndProbing()
-    {
-        _probesOut = 0;
-        _backoffProbes = 0;
-        _probesSinceNanos = Never;
-    }
-
-    /// <summary>An ACK came with nothing in flight: the window may be open now.</summary>
-    private void AckProbe()
-    {
-        if (FirstToSend is not { } head)
-        {
-            if (_timerMode == RetransmitTimerMode.WindowProbe)
-            {
-                StopRetransmitTimer();
-            }
-
-            return;
-        }
-
-        if (PeerWindowAllows(head, CurrentMss()))
-        {
-            EndProbing();
-            if (_timerMode == RetransmitTimerMode.WindowProbe)
-            {
-                StopRetransmitTimer();
-            }
-        }
-        else
-        {
-            ArmProbeTimer(Now);
-        }
-    }
-
-    private void OnProbeTimer(long now)
-    {
-        if (_packetsOut > 0 || FirstToSend is not { } head)
-        {
-            EndProbing();
-            return;
-        }
-
-        // The user's limit counts from the first probe and through the peer's answers (Linux, measured): they are no progress.
-        _probesSinceNanos = Math.Min(_probesSinceNanos, now);
-        TcpSettings settings = _tcp.Settings;
-        int limit = settings.Retries2;
-        if (IsOrphan)
-        {
-            bool alive = BackedOffProbe() < MaximumRtoNanos;
-            limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
-            if (!alive && _backoffProbes >= limit || _tcp.TooManyOrphans)
-            {
-                GiveUp(SocketError.TimedOut);
-                return;
-            }
-        }
-
-        if (_probesOut >= limit || (_userTimeoutNanos > 0 && now - _probesSinceNanos >= _userTimeoutNanos))
-        {
-            GiveUp(SocketError.TimedOut);
-            return;
-        }
-
-        _stack.Counters.Add(StackCounter.TcpWinProbe);
-        int mss = CurrentMss();
-        if (head.Sequence.Before(_sndUna + (int)_sndWnd))
-        {
-            // The window is open, only Nagle or a sub-segment window held the data back: send what fits (the sender's silly-window override).
-            int fits = Math.Min((_sndUna + (int)_sndWnd).Since(head.Sequence), mss);
-            if (head.Length > fits && !Split(head, fits, mss, inRetransmitQueue: false))
-            {
-                fits = 0;
-            }
-
-            if (fits > 0 || head.Length == 0)
-            {
-                head.TcpFlags |= TcpFlags.Psh;
-                SetSegments(head, mss);
-                if (Transmit(head))
-                {
-                    OnNewDataSent(head);
-                    EndProbing();
-                    return;
-                }
-            }
-        }
-        else
-        {
-            if (_urgentMode && _sndUp.After(_sndUna))
-            {
-                // The other probe lies before the window, where its urgent pointer is not looked at; this one is acceptable (RFC 9293 3.10.7.4, Linux does so).
-                SendProbe(urgent: true);
-            }
-
-            SendProbe(urgent: false);
-        }
-
-        _probesOut++;
-        _backoffProbes++;
-        ArmProbeTimer(now);
-    }
-
-    /// <summary>A segment with an old sequence number: the peer must answer it with its window (RFC 9293 3.8.4).</summary>
-    private void SendProbe(bool urgent) => SendControl(TcpFlags.Ack, _sndUna - (urgent ? 0 : 1));
-
-    // --- Keepalive (RFC 9293 3.8.4).
-
-    internal void ArmKeepAlive()
-    {
-        if (KeepAlive && State is TcpConnectionState.Established or TcpConnectionState.CloseWait or TcpConnectionState.FinWait1 or TcpConnectionState.FinWait2)
-        {
-            Arm(ref _keepAliveAtNanos, Now + KeepAliveIdle);
-        }
-        else if (!KeepAlive)
-        {
-            _keepAliveAtNanos = Never;
-        }
-    }
-
-    private long KeepAliveIdle => KeepAliveIdleNanos > 0 ? KeepAliveIdleNanos : _tcp.Settings.KeepAliveTime * Nanos.PerSecond;
-
-    private void OnKeepAliveTimer(long now)
-    {
-        _keepAliveAtNanos = Never;
-        if (!KeepAlive || State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
-        {
-            return;
-        }
-
-        long interval = KeepAliveIntervalNanos > 0 ? KeepAliveIntervalNanos : _tcp.Settings.KeepAliveInterval * Nanos.PerSecond;
-        if (_packetsOut > 0 || _writeQueue.First is not null)
-        {
-            // Data that waits has timers of its own.
-            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle);
-            return;
-        }
-
-        long quiet = now - Math.Max(_lastReceivedNanos, _establishedNanos);
-        if (quiet < KeepAliveIdle)
-        {
-            _keepAliveProbes = 0;
-            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle - quiet);
-            return;
-        }
-
-        int limit = KeepAliveProbeLimit > 0 ? KeepAliveProbeLimit : _tcp.Settings.KeepAliveProbes;
-        if (_userTimeoutNanos > 0 ? quiet >= _userTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= limit)
-        {
-            SendResetSegment(_sndNxt);
-            GiveUp(SocketError.TimedOut);
-            return;
-        }
-
-        _keepAliveProbes++;
-        _stack.Counters.Add(StackCounter.TcpKeepAlive);
-        SendProbe(urgent: false);
-        Arm(ref _keepAliveAtNanos, now + interval);
     }
 }

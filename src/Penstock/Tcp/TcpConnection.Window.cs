@@ -40,6 +40,15 @@ internal sealed partial class TcpConnection
         return left < 0 ? 0 : (uint)left;
     }
 
+    /// <summary>
+    /// Where segments that the peer may have sent in good faith end: behind the window, or behind one that was promised and taken back (RFC 7323 2.4). Its data may find no memory, but its ACKs count: two ends
+    /// that both took windows back would else refuse each other's ACKs, which come from beyond, for ever.
+    /// </summary>
+    private Wire.SequenceNumber AcceptableEdge => _windowRetracted ? _promisedEdge : _rcvNxt + (int)OfferedWindow();
+
+    private bool _windowRetracted;
+    private Wire.SequenceNumber _promisedEdge;
+
     /// <summary>Chooses the window of a segment about to go, notes the promise and returns the header's field.</summary>
     private ushort SelectWindow()
     {
@@ -48,9 +57,15 @@ internal sealed partial class TcpConnection
         uint next = ComputeWindow();
         if (_noReceiveMemory)
         {
-            // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off.
-            _noReceiveMemory = false;
+            // The promise cannot be kept. To say so makes the peer probe; to repeat it would make it retransmit and back off. While memory stays short and the reader
+            // has something to read, it stays so: the next ACK would only promise again what will be dropped again.
+            _noReceiveMemory = HasUnread && (Memory.UnderPressure || Pool.IsCrowded);
             next = 0;
+            if (current > 0 && !_windowRetracted)
+            {
+                _windowRetracted = true;
+                _promisedEdge = _rcvNxt + (int)current;
+            }
         }
         else if (next < current)
         {
@@ -66,6 +81,11 @@ internal sealed partial class TcpConnection
         next = Math.Min(next, 65535u << _rcvWscale);
         _rcvWnd = next;
         _rcvWup = _rcvNxt;
+        if (_windowRetracted && (_rcvNxt + (int)next).AtOrAfter(_promisedEdge))
+        {
+            _windowRetracted = false;
+        }
+
         uint field = next >> _rcvWscale;
         if (field == 0)
         {
@@ -100,9 +120,9 @@ internal sealed partial class TcpConnection
         if (free < full >> 1)
         {
             _quickAcks = 0;
-            if (_tcp.Memory.UnderPressure)
+            if (Memory.UnderPressure)
             {
-                _rcvSsthresh = Math.Min(_rcvSsthresh, 4 * _advertisedMss);
+                ClampWindow();
             }
 
             free = free >> _rcvWscale << _rcvWscale;
@@ -127,6 +147,18 @@ internal sealed partial class TcpConnection
         }
 
         return (uint)(mss == full && free > window + (full >> 1) ? free : window);
+    }
+
+    /// <summary>R2.5: while memory is short, neither buffers nor the offered window grow.</summary>
+    private bool PressureForbidsGrowth => Memory.UnderPressure && (Omitted & Omission.PressureStopsGrowth) == 0;
+
+    /// <summary>R2.5: memory is short, so no more than four segments are offered (Linux: tcp_adjust_rcv_ssthresh). What was promised before is kept.</summary>
+    private void ClampWindow()
+    {
+        if ((Omitted & Omission.PressureShrinksWindow) == 0)
+        {
+            _rcvSsthresh = Math.Min(_rcvSsthresh, 4 * _advertisedMss);
+        }
     }
 
     /// <summary>The window of the SYN and the scale that goes with it (RFC 7323 2.3).</summary>
@@ -171,7 +203,7 @@ internal sealed partial class TcpConnection
     {
         int room = Math.Min(_windowClamp, FullWindow()) - _rcvSsthresh;
         room = Math.Min(room, FreeWindow() - _rcvSsthresh + (int)OfferedWindow());
-        if (room <= 0 || _tcp.Memory.UnderPressure)
+        if (room <= 0 || PressureForbidsGrowth)
         {
             return;
         }
@@ -229,7 +261,8 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        int copied = _copiedSeq.Since(_rcvSpaceSequence);
+        // What a pipe reader holds has not been read.
+        int copied = (_copiedSeq - _heldBytes).Since(_rcvSpaceSequence);
         if (copied > _rcvSpace)
         {
             if (_tcp.Settings.ModerateReceiveBuffer && !Memory.ReceiveBufferLocked)
@@ -238,7 +271,7 @@ internal sealed partial class TcpConnection
                 long growth = window * (copied - _rcvSpace) / Math.Max(_rcvSpace, 1);
                 window += growth << 1;
                 int wanted = Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax);
-                if (wanted > Memory.ReceiveBuffer && !_tcp.Memory.UnderPressure)
+                if (wanted > Memory.ReceiveBuffer && !PressureForbidsGrowth)
                 {
                     Memory.ReceiveBuffer = wanted;
                 }
@@ -247,7 +280,7 @@ internal sealed partial class TcpConnection
             _rcvSpace = copied;
         }
 
-        _rcvSpaceSequence = _copiedSeq;
+        _rcvSpaceSequence = _copiedSeq - _heldBytes;
         _rcvSpaceNanos = now;
     }
 
@@ -261,8 +294,8 @@ internal sealed partial class TcpConnection
     /// <summary>Auto-tuning of the send buffer: room for twice the congestion window at the true size of its segments (Linux: tcp_sndbuf_expand).</summary>
     private void ExpandSendBuffer()
     {
-        if (Memory.SendBufferLocked
-            || ((_tcp.Memory.UnderPressure || _tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages) && (Omitted & Omission.PressureStopsGrowth) == 0))
+        if (Memory.SendBufferLocked || PressureForbidsGrowth
+            || (_tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages && (Omitted & Omission.PressureStopsGrowth) == 0))
         {
             return;
         }

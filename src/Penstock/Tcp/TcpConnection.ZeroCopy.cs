@@ -11,7 +11,7 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private const int PageSize = 4096;
+    private const int PageSize = Fragment.PageSize;
 
     private ZeroCopySends? _zeroCopy;
 
@@ -28,8 +28,9 @@ internal sealed partial class TcpConnection
     /// <summary>Gives a call its id when it first runs; false when its limits are reached.</summary>
     private bool TryOpen(ZeroCopyCall call)
     {
-        if (call.IsOpen)
+        if (call.IsOpen || call.Length == 0)
         {
+            // R2.9: nothing to send has no effect, and needs no id.
             return true;
         }
 
@@ -78,7 +79,7 @@ internal sealed partial class TcpConnection
         bool pure = ((tail.Length == 0 || (Omitted & Omission.PureOnlyWhenEmpty) != 0) && _tcp.Settings.PureZeroCopy) || (tail.Segment & SegmentFlags.PureZeroCopy) != 0;
         if (!pure)
         {
-            count = GrantPages(address, count);
+            count = GrantPages(tail, address, count);
             if (count == 0)
             {
                 return 0;
@@ -93,10 +94,14 @@ internal sealed partial class TcpConnection
             tail.Append(token, address, count);
         }
 
-        int span = PageSpan(address, count);
+        int span = Fragment.PageSpanOf(address, count);
         int head = tail.HeadTrueSize - headBefore;
         tail.TrueSize += span;
-        Memory.ForceSchedule(pure ? head : head + span);
+        if (_tcp.Settings.ScheduleSpans)
+        {
+            Memory.ForceSchedule(pure ? head : head + span);
+        }
+
         Memory.ChargeSend(pure ? head : head + span);
         if (pure)
         {
@@ -110,25 +115,20 @@ internal sealed partial class TcpConnection
         return count;
     }
 
-    /// <summary>How many of the bytes may be charged now. What is asked for is the span of their pages, as that is what is charged: Linux asks for the bytes, and its balance dips below zero (R2.26).</summary>
-    private unsafe int GrantPages(byte* address, int count)
+    /// <summary>How many of the bytes may be charged now. What is asked for is the span of their pages, as that is what is charged: Linux asks for the bytes, and its balance dips below zero (R2.26). The only
+    /// buffer gets a page by force: the minimum that is guaranteed (R2.6) is no whole page, and would be none for ever.</summary>
+    private unsafe int GrantPages(PacketBuffer tail, byte* address, int count)
     {
-        int span = PageSpan(address, count);
+        int span = _tcp.Settings.ScheduleSpans ? Fragment.PageSpanOf(address, count) : count;
         int granted = GrantCopy(span);
         if (granted == span)
         {
             return count;
         }
 
+        bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
         int offset = (int)((nint)address & (PageSize - 1));
-        return Math.Clamp((granted & ~(PageSize - 1)) - offset, 0, count);
-    }
-
-    /// <summary>Bytes of the pages that a run touches.</summary>
-    private static unsafe int PageSpan(byte* address, int count)
-    {
-        int offset = (int)((nint)address & (PageSize - 1));
-        return (offset + count + PageSize - 1) & ~(PageSize - 1);
+        return Math.Clamp((Math.Max(granted, only ? PageSize : 0) & ~(PageSize - 1)) - offset, 0, count);
     }
 
     /// <summary>
@@ -151,5 +151,40 @@ internal sealed partial class TcpConnection
         tail.Segment &= ~SegmentFlags.PureZeroCopy;
         _stack.Counters.Add(StackCounter.TcpZeroCopyDowngrades);
         return true;
+    }
+
+    /// <summary>What a queued buffer says of its payload is true: whose memory it is, of one token at most unless it was merged when it was sent again (R2.14), and no cheaper than its bytes. Null when all is well.</summary>
+    private static string? VerifyPayload(PacketBuffer buffer, bool mayBeMerged)
+    {
+        ZeroCopyToken? token = null;
+        bool ours = false;
+        for (int i = 0; i < buffer.FragmentCount; i++)
+        {
+            PayloadOwner owner = buffer.FragmentAt(i).Owner;
+            ours |= owner is Slab;
+            if (owner is not ZeroCopyToken other)
+            {
+                continue;
+            }
+
+            if (token is not null && token != other && !mayBeMerged)
+            {
+                return $"the buffer at {buffer.Sequence} carries two tokens";
+            }
+
+            token = other;
+        }
+
+        SegmentFlags said = buffer.Segment & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy);
+        bool right = said switch
+        {
+            SegmentFlags.None => token is null,
+            SegmentFlags.ZeroCopy => true,
+            _ => said == (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy) && !ours,
+        };
+        return right && buffer.TrueSize >= buffer.HeadTrueSize + buffer.Length
+            ? null
+            : $"the buffer at {buffer.Sequence} is {buffer.Segment} with{(token is null ? "out" : "")} a token, {(ours ? "" : "no ")}payload of the stack's own, "
+                + $"{buffer.Length} bytes, head {buffer.HeadTrueSize}, true size {buffer.TrueSize}";
     }
 }

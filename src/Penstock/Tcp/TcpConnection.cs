@@ -22,14 +22,14 @@ internal sealed partial class TcpConnection : OwnedSocket
     private readonly ConnectionTimer _timer;
     private readonly DeviceBytesAccount _device;
 
-    public TcpConnection(NetworkStack stack, Worker worker, in FlowKey key)
+    public TcpConnection(NetworkStack stack, Worker worker, in FlowKey key, MemoryGroup? group)
         : base(worker)
     {
         _stack = stack;
         _tcp = stack.Tcp;
         Key = key;
         TcpSettings settings = _tcp.Settings;
-        Memory = new SocketMemory(_tcp.Memory, null)
+        Memory = new SocketMemory(_tcp.Memory, group)
         {
             SendBuffer = settings.SendBufferDefault,
             ReceiveBuffer = settings.ReceiveBufferDefault,

@@ -15,7 +15,7 @@ internal sealed partial class TcpLayer
 
     /// <summary>Makes a connection for an active open, in the table under a free local port, not yet owned and not yet started.</summary>
     /// <exception cref="SocketException">No route, no port, or the port that was asked for is taken.</exception>
-    public TcpConnection CreateActive(IPEndPoint remote, IPEndPoint? local)
+    public TcpConnection CreateActive(IPEndPoint remote, IPEndPoint? local, MemoryGroup? group)
     {
         IpAddress destination = IpAddress.From(remote.Address);
         if (destination.IsAny)
@@ -44,7 +44,7 @@ internal sealed partial class TcpLayer
         if (local is { Port: > 0 })
         {
             var fixedKey = new FlowKey(source, (ushort)local.Port, destination, (ushort)remote.Port);
-            var connection = new TcpConnection(_stack, worker, fixedKey);
+            var connection = new TcpConnection(_stack, worker, fixedKey, group);
             return TryFile(connection, worker) ? connection : throw Taken(connection, SocketError.AddressAlreadyInUse);
         }
 
@@ -65,7 +65,7 @@ internal sealed partial class TcpLayer
             var key = new FlowKey(source, port, destination, (ushort)remote.Port);
             if (candidate is null)
             {
-                candidate = new TcpConnection(_stack, worker, key);
+                candidate = new TcpConnection(_stack, worker, key, group);
             }
             else
             {

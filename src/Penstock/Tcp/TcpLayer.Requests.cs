@@ -281,7 +281,7 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        var child = new TcpConnection(_stack, worker, request.Key) { Listener = listener };
+        var child = new TcpConnection(_stack, worker, request.Key, listener.Group) { Listener = listener };
         bool owned = child.TryOwn();
         System.Diagnostics.Debug.Assert(owned);
         listener.Prepare(child);

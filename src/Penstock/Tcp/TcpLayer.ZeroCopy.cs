@@ -13,12 +13,19 @@ internal sealed partial class TcpLayer
 
     public bool TryPin(long bytes)
     {
-        if (Interlocked.Add(ref _pinned, bytes) <= Settings.PinnedMax)
+        // Never beyond the limit, not for a moment: a huge call that is refused must not have others refused.
+        long held = PinnedBytes;
+        while (held + bytes <= Settings.PinnedMax)
         {
-            return true;
+            long was = Interlocked.CompareExchange(ref _pinned, held + bytes, held);
+            if (was == held)
+            {
+                return true;
+            }
+
+            held = was;
         }
 
-        Unpin(bytes);
         return false;
     }
 

@@ -62,7 +62,8 @@ internal sealed partial class TcpLayer : ITransport
     public int TimeWaits => Volatile.Read(ref _timeWaits);
 
     public bool TooManyOrphans =>
-        Orphans > Settings.MaxOrphans || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0);
+        Orphans > Settings.MaxOrphans
+        || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0 && (_stack.Omitted & Omission.PressureReclaims) == 0);
 
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
@@ -331,18 +332,26 @@ internal sealed partial class TcpLayer : ITransport
 
     public void RemoveOrphan() => Interlocked.Decrement(ref _orphans);
 
-    public void AddLinkWaiter(TcpConnection connection, StackInterface on)
+    /// <summary>Has a connection resumed when its link has room: at once, if the link has said so, or has gone, since <paramref name="spaceSignals"/> was read, which was before it refused.</summary>
+    public void AddLinkWaiter(TcpConnection connection, StackInterface on, long spaceSignals)
     {
         lock (_linkGate)
         {
-            _linkWaiters.Add((connection, on));
+            if (on.SpaceSignals == spaceSignals)
+            {
+                _linkWaiters.Add((connection, on));
+                return;
+            }
         }
+
+        connection.PostResume();
     }
 
     public void OnLinkSpace(StackInterface on)
     {
         lock (_linkGate)
         {
+            on.SpaceSignals++;
             for (int i = _linkWaiters.Count - 1; i >= 0; i--)
             {
                 if (_linkWaiters[i].On == on)

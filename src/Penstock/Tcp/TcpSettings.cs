@@ -24,6 +24,9 @@ internal sealed class TcpSettings
     /// <summary>Payload that lies in the application's pages alone is not charged to the socket (Linux since 5.16). Off, it is charged like a copy: for comparison.</summary>
     public bool PureZeroCopy = true;
 
+    /// <summary>Memory is asked for by the pages that it is charged by (R2.26). False is Linux's gap: it asks for the bytes alone.</summary>
+    public bool ScheduleSpans = true;
+
     /// <summary>net.core.somaxconn.</summary>
     public int SoMaxConn = 4096;
 

@@ -59,6 +59,9 @@ internal sealed class StackMeter : IDisposable
         _meter.CreateObservableUpDownCounter("penstock.memory.held", One(s => s.Pool.HeldBytes), "By", "Memory that exists for packets, in use or kept for reuse.");
         _meter.CreateObservableUpDownCounter("penstock.memory.limit", One(s => s.Pool.Limit), "By", "Hard limit of the memory for packets.");
         _meter.CreateObservableCounter("penstock.memory.refusals", One(s => s.Pool.Refusals), "{request}", "Requests for memory refused because of the hard limit.");
+        _meter.CreateObservableUpDownCounter("penstock.group.memory", () => Groups(g => g.SocketBytes), "By", "Memory granted to the sockets of a group and of those below.");
+        _meter.CreateObservableUpDownCounter("penstock.group.memory.limit", () => Groups(g => g.Limit), "By", "Limit of a group's memory.");
+        _meter.CreateObservableCounter("penstock.group.memory.limit_hits", () => Groups(g => g.LimitHits), "{request}", "Requests for memory that a group's limit, or one below, refused.");
         _meter.CreateObservableCounter("penstock.link.io", () => Links(i => i.BytesIn, i => i.BytesOut), "By", "Bytes that links carried.");
         _meter.CreateObservableCounter("penstock.link.packets", () => Links(i => i.PacketsIn, i => i.PacketsOut), "{packet}", "Packets that links carried; a super-segment is one.");
         _meter.CreateObservableCounter("penstock.malformed", Malformed, "{packet}", "Malformed packets and options by reason.");
@@ -120,6 +123,17 @@ internal sealed class StackMeter : IDisposable
             var link = new KeyValuePair<string, object?>("penstock.link", on.Link.Name);
             all.Add(new Measurement<long>(received(on), link, new("network.io.direction", "receive")));
             all.Add(new Measurement<long>(sent(on), link, new("network.io.direction", "transmit")));
+        }
+
+        return all;
+    }
+
+    private List<Measurement<long>> Groups(Func<MemoryGroup, long> read)
+    {
+        var all = new List<Measurement<long>>();
+        foreach (MemoryGroup group in _stack?.MemoryGroups ?? [])
+        {
+            all.Add(new Measurement<long>(read(group), new KeyValuePair<string, object?>("penstock.group", group.Name)));
         }
 
         return all;

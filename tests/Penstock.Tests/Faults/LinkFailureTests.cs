@@ -28,6 +28,89 @@ public class LinkFailureTests
     }
 
     [Fact]
+    public void An_interface_that_is_removed_takes_addresses_and_routes_along_and_its_connections_end_by_timeout()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            Task<int> waiting = client.ReceiveAsync(new byte[10]).AsTask();
+            Assert.True(net.Client.RemoveInterface(net.Cable.A));
+            Assert.False(net.Client.RemoveInterface(net.Cable.A));
+            Assert.Equal(1000, await client.SendAsync(new byte[1000]));
+            SocketException error = await Assert.ThrowsAsync<SocketException>(() => waiting);
+            Assert.Contains(error.SocketErrorCode, (SocketError[])[SocketError.TimedOut, SocketError.NetworkUnreachable, SocketError.HostUnreachable]);
+            Assert.Empty(net.Client.LinkFailures);
+            Assert.Single(net.Client.Interfaces);
+            SocketException unbound = Assert.Throws<SocketException>(() => net.Client.ListenTcp(new IPEndPoint(IPAddress.Parse("10.1.0.1"), 9)));
+            Assert.Equal(SocketError.AddressNotAvailable, unbound.SocketErrorCode);
+            await Assert.ThrowsAsync<SocketException>(() => net.Client.ConnectTcpAsync(TwoStacks.ServerAddress).AsTask());
+            await Assert.ThrowsAsync<SocketException>(() => net.Client.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.1.0.1"), 9)).AsTask());
+            client.Dispose();
+            server.Abort();
+        });
+    }
+
+    [Fact]
+    public void An_address_that_another_interface_has_too_stays_when_one_of_them_is_removed()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            var second = new VirtualCable(new CableOptions { Name = "second" });
+            net.Server.AddInterface(second.B, InterfaceAddress.Parse("10.1.0.2/24"));
+            Assert.True(net.Server.RemoveInterface(second.B));
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            await client.CloseAsync();
+            await server.CloseAsync();
+            second.A.Dispose();
+        });
+    }
+
+    [Fact]
+    public void A_connection_goes_on_over_another_interface_when_its_own_is_replaced()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
+            var second = new VirtualCable(new CableOptions { Name = "second" });
+            Assert.True(net.Client.RemoveInterface(net.Cable.A));
+            Assert.True(net.Server.RemoveInterface(net.Cable.B));
+            Assert.Equal(1000, await client.SendAsync(new byte[1000]));
+            net.Client.AddInterface(second.A, InterfaceAddress.Parse("10.1.0.1/24"));
+            net.Server.AddInterface(second.B, InterfaceAddress.Parse("10.1.0.2/24"));
+            byte[] buffer = new byte[2000];
+            int got = 0;
+            while (got < 1000)
+            {
+                got += await server.ReceiveAsync(buffer.AsMemory(got));
+            }
+
+            await client.CloseAsync();
+            await server.CloseAsync();
+        });
+    }
+
+    [Fact]
+    public void A_route_that_is_removed_is_no_longer_taken_and_the_loopback_stays()
+    {
+        var net = new TwoStacks();
+        net.Run(async () =>
+        {
+            IPNetwork default_ = IPNetwork.Parse("0.0.0.0/0");
+            net.Client.AddRoute(default_, net.Cable.A);
+            Assert.NotNull(net.Client.Ip.Routes.Find(Penstock.Wire.IpAddress.From(IPAddress.Parse("192.0.2.1"))));
+            Assert.True(net.Client.RemoveRoute(default_, net.Cable.A));
+            Assert.False(net.Client.RemoveRoute(default_, net.Cable.A));
+            Assert.False(net.Client.RemoveRoute(default_, net.Cable.B));
+            Assert.Null(net.Client.Ip.Routes.Find(Penstock.Wire.IpAddress.From(IPAddress.Parse("192.0.2.1"))));
+            Assert.Throws<ArgumentException>(() => net.Client.RemoveInterface(net.Client.Interfaces[0].Link));
+            await Task.CompletedTask;
+        });
+    }
+
+    [Fact]
     public void A_handler_that_throws_fails_its_link_and_not_the_sender()
     {
         var time = new Penstock.Time.VirtualTime();

@@ -106,7 +106,7 @@ public class AccountingAuditTests
                 if (!inCopy && _random.Next(3) == 0)
                 {
                     inCopy = true;
-                    Arrive(peer);
+                    Last = RandomArrival.Deliver(peer, _random, _small);
                     if (_random.Next(8) == 0)
                     {
                         peer.Time.Elapse(_random.Next(1, 300) * 1_000_000L);
@@ -195,7 +195,7 @@ public class AccountingAuditTests
 
                     break;
                 case < 14:
-                    Arrive(peer);
+                    Last = RandomArrival.Deliver(peer, _random, _small);
                     break;
                 case < 16:
                     Last = "time";
@@ -210,7 +210,7 @@ public class AccountingAuditTests
                     peer.Connection.Own();
                     for (int i = _random.Next(1, 30); i > 0; i--)
                     {
-                        Arrive(peer);
+                        Last = RandomArrival.Deliver(peer, _random, _small);
                     }
 
                     peer.Connection.Release();
@@ -256,81 +256,6 @@ public class AccountingAuditTests
                 {
                     _memories.Add(QueuedMarks.Mark(peer.Connection, buffer, _random.Next(3) == 0 ? 'M' : 'P')!);
                 }
-            }
-        }
-
-        /// <summary>Moves the edges of a SACK block out to those of the buffers it touches: what a receiver of whole segments reports.</summary>
-        private static (int From, int To) BetweenBuffers(HandPeer peer, int from, int to)
-        {
-            foreach (QueuedBuffer buffer in peer.Connection.QueuedBuffers())
-            {
-                int start = (int)(buffer.Sequence - peer.Acked), end = start + buffer.Length;
-                from = start > 0 && start <= from && from < end ? start : from;
-                to = start < to && to <= end ? end : to;
-            }
-
-            return (from, to);
-        }
-
-        /// <summary>Something arrives from the peer: acknowledgments whole, partial and selective, data in and out of order, windows.</summary>
-        private void Arrive(HandPeer peer)
-        {
-            uint end = peer.SentEnd;
-            int flight = Math.Max(0, (int)(end - peer.Acked));
-            if (_random.Next(10) == 0)
-            {
-                peer.Window = (uint)(_random.Next(4) == 0 ? _random.Next(0, 3) : _random.Next(10, 65535));
-            }
-
-            switch (_random.Next(9))
-            {
-                case 0:
-                case 1:
-                    Last = "ack all";
-                    peer.Ack(end);
-                    break;
-                case 2:
-                case 3:
-                    Last = "ack some";
-                    peer.Ack(peer.Acked + (uint)(_random.Next(2) == 0 ? _random.Next(flight + 1) : flight / HandPeer.Mss / 2 * HandPeer.Mss));
-                    break;
-                case 4:
-                case 5:
-                    Last = "sack";
-                    var options = default(TcpOptions);
-                    for (int i = _random.Next(1, 4); i > 0 && flight > 2; i--)
-                    {
-                        int from = _random.Next(1, flight), to = _random.Next(from, flight) + 1;
-                        if (_small)
-                        {
-                            (from, to) = BetweenBuffers(peer, from, to);
-                        }
-                        else if (_random.Next(2) == 0)
-                        {
-                            from = Math.Max(1, from / HandPeer.Mss) * HandPeer.Mss;
-                            to = Math.Max(from + 1, to / HandPeer.Mss * HandPeer.Mss);
-                        }
-
-                        if (to <= flight)
-                        {
-                            options.AddSackBlock(new SackBlock(new SequenceNumber(peer.Acked + (uint)from), new SequenceNumber(peer.Acked + (uint)to)));
-                        }
-                    }
-
-                    peer.Deliver(TcpFlags.Ack, peer.Next, peer.Acked, options: options);
-                    break;
-                case 6:
-                    Last = "data";
-                    peer.Data(_random.Next(1, 1461));
-                    break;
-                case 7:
-                    Last = "data out of order";
-                    peer.Deliver(TcpFlags.Ack, peer.Next + (uint)_random.Next(1, 40_000), peer.Acked, _random.Next(1, 1461));
-                    break;
-                default:
-                    Last = "old data";
-                    peer.Deliver(TcpFlags.Ack, peer.Next - (uint)_random.Next(1, 2000), peer.Acked, _random.Next(1, 1461));
-                    break;
             }
         }
     }

@@ -76,6 +76,21 @@ public class FlushPolicyTests
     }
 
     [Fact]
+    [Trait("Requirement", "T9")]
+    public async Task What_is_attached_at_no_cost_does_not_make_the_chunks_of_a_slow_source_grow()
+    {
+        await using HandPeer peer = Slow(250_000);
+
+        // Whole slabs, so that the next chunk has room in a fresh one.
+        peer.Send(2 * Buffers.PacketPool.SendSlab);
+        Assert.Equal(Page, peer.Chunks[2]);
+        peer.SendZeroCopy(HandPeer.PinnedPages(128), 0, 128 * Page);
+        peer.Send(Goal);
+        Assert.Equal(Page, peer.Chunks.Max());
+        peer.AckAll();
+    }
+
+    [Fact]
     [Trait("Requirement", "R1.10")]
     public async Task During_a_flush_in_mid_buffer_the_partial_tail_is_withheld_and_what_is_before_it_goes()
     {

@@ -18,14 +18,16 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public const int Scale = 7;
     private int _copies;
 
-    public HandPeer(Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500, string name = "penstock")
+    public HandPeer(
+        Action<TcpSettings>? settings = null, bool sack = true, long memoryLimit = 1L << 30, TcpConnectOptions? options = null, int mtu = 1500, string name = "penstock",
+        Func<Link, Link>? decorate = null)
     {
         Stack = new NetworkStack(new NetworkStackOptions { Name = name, Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero });
         Stack.Tcp.Settings.Timestamps = false;
         settings?.Invoke(Stack.Tcp.Settings);
         Proof.Apply(Stack);
         Link = new WireLink(mtu, () => Time.NowNanos);
-        Stack.AddInterface(Link, InterfaceAddress.Parse("10.0.0.1/24"));
+        Stack.AddInterface(decorate is null ? Link : decorate(Link), InterfaceAddress.Parse("10.0.0.1/24"));
         Socket = Stack.BeginConnectTcp(new IPEndPoint(IPAddress.Parse("10.0.0.2"), 80), options ?? new TcpConnectOptions());
         First = Link.Sent[^1].Sequence + 1;
         var syn = default(TcpOptions);
@@ -123,9 +125,30 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
     public ZeroCopySend SendZeroCopy(byte[] pages, int offset, int count, TcpSendFlags flags = TcpSendFlags.None)
     {
         int start = PageStart(pages) + offset;
-        ValueTask<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags);
+        Task<ZeroCopySend> sending = Socket.SendZeroCopyAsync(pages.AsMemory(start, count), flags).AsTask();
         Assert.True(sending.IsCompletedSuccessfully);
         return sending.Result;
+    }
+
+    /// <summary>A window of nothing: what is sent from now on stays in the write queue.</summary>
+    public HandPeer CloseWindow()
+    {
+        Window = 0;
+        Ack(Acked);
+        return this;
+    }
+
+    /// <summary>Acknowledges everything, as far as windows let it out, and has released memory given back.</summary>
+    public void AckAll()
+    {
+        Window = 65535;
+        Connection.Cwnd.Window = 100_000;
+        do
+        {
+            Ack(SentEnd);
+        }
+        while (Connection.UnacknowledgedBytes > 0);
+        Time.RunReady();
     }
 
     /// <summary>Pinned memory with so many whole pages from <see cref="PageStart"/> on, filled with a pattern.</summary>
@@ -230,6 +253,10 @@ internal sealed class HandPeer : ICopySeam, IAsyncDisposable
         Assert.Equal(0, Stack.Pool.RentedBuffers);
         Assert.Equal(0, Stack.Pool.RentedSlabs);
         Assert.Equal(0, Stack.Tcp.Memory.AllocatedPages);
+
+        // Also of sends that still waited.
+        Time.RunReady();
+        Assert.Equal(0, Stack.Tcp.PinnedBytes);
         GC.SuppressFinalize(this);
         return ValueTask.CompletedTask;
     }

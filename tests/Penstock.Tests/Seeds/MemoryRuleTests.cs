@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Tcp;
@@ -29,6 +30,32 @@ public class MemoryRuleTests
         peer.Link.LetGo();
         Assert.Equal(0, peer.Connection.Snapshot().DeviceMemory);
         Assert.Equal(5 * (448 + Mss), memory.WriteQueueBytes);
+        peer.Check();
+    }
+
+    [Fact]
+    [Trait("Requirement", "R2.1")]
+    public async Task What_a_pipe_reader_holds_stays_charged_at_its_true_size_until_it_is_consumed()
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        SocketMemory memory = peer.Connection.Memory;
+        PipeReader reader = peer.Socket.AsPipe().Input;
+        peer.Data(1000);
+        Assert.True(reader.TryRead(out ReadResult result));
+        reader.AdvanceTo(result.Buffer.Start, result.Buffer.End);
+        peer.Data(500);
+        Assert.True(reader.TryRead(out result));
+        Assert.Equal(2 * (448 + 2048), memory.ReceiveAlloc);
+        reader.AdvanceTo(result.Buffer.GetPosition(999));
+        Assert.Equal(2 * (448 + 2048), memory.ReceiveAlloc);
+        peer.Check();
+        Assert.True(reader.TryRead(out result));
+        reader.AdvanceTo(result.Buffer.GetPosition(1));
+        Assert.Equal(448 + 2048, memory.ReceiveAlloc);
+        peer.Check();
+        reader.Complete();
+        Assert.Equal(0, memory.ReceiveAlloc);
+        Assert.True(memory.ForwardAlloc < 4096);
         peer.Check();
     }
 

@@ -12,6 +12,9 @@ internal static class Proof
 
     public static Omission Omitted { get; } = Enum.TryParse(s_missing, out Omission one) ? one : Omission.None;
 
+    /// <summary>Devices take no fragments, so that a stack copies what it would refer to.</summary>
+    public static bool NoScatterGather => s_missing == "ScatterGather";
+
     /// <summary>Takes the rule from a stack whose settings a test has just chosen.</summary>
     public static NetworkStack Apply(NetworkStack stack)
     {
@@ -30,6 +33,12 @@ internal static class Proof
                 break;
             case "Coalesce":
                 settings.BacklogCoalesce = false;
+                break;
+            case "PureZeroCopy":
+                settings.PureZeroCopy = false;
+                break;
+            case "ScheduleSpans":
+                settings.ScheduleSpans = false;
                 break;
         }
 

@@ -27,14 +27,26 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
     /// <summary>True: the device does not finish with packets.</summary>
     public bool Holds { get; set; }
 
+    /// <summary>Asked for each packet: true, and the device is full.</summary>
+    public Func<bool>? Refuses { get; set; }
+
     public bool KeepsPayload { get; set; } = true;
 
-    internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
+    /// <summary>False: the device wants each packet in one piece.</summary>
+    public bool ScatterGather { get; set; } = !Proof.NoScatterGather;
+
+    internal override LinkOffloads Offloads =>
+        LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | (ScatterGather ? LinkOffloads.ScatterGather : LinkOffloads.None);
 
     internal override void Attach(ILinkClient client) => Client = client;
 
     internal override bool Transmit(PacketBuffer packet)
     {
+        if (Refuses is not null && Refuses())
+        {
+            return false;
+        }
+
         ReadOnlySpan<byte> head = packet.Head;
         if (head[9] == (byte)IpProtocol.Tcp)
         {
@@ -53,6 +65,9 @@ internal sealed class WireLink(int mtu, Func<long> now) : Link("wire")
         packet.Free();
         return true;
     }
+
+    /// <summary>What the device has not finished with.</summary>
+    public IReadOnlyList<PacketBuffer> Held => _held;
 
     public void LetGo()
     {

@@ -114,7 +114,7 @@ public class StackMeterTests
     }
 
     /// <summary>What one reading of a stack's instruments gave.</summary>
-    private sealed class SeenMeasurements : IDisposable
+    internal sealed class SeenMeasurements : IDisposable
     {
         private readonly MeterListener _listener = new();
         private readonly Dictionary<string, long> _values = [];

@@ -33,6 +33,11 @@ internal static class LiveAckWait
             {
                 report.Begin($"{policy.Name}, slow source, run {run + 1} of {settings.Runs}");
                 IReadOnlyList<double> measured = Slow(settings, policy, report);
+                if (settings.Tun is { } device)
+                {
+                    SlowToKernel(device, settings, policy, report);
+                }
+
                 if (run == 0)
                 {
                     waits.Add(new PlotSeries(policy.Name, Distribution.Cumulative([.. measured.Select(w => w / 1e3)]), PlotKind.Steps));
@@ -41,10 +46,11 @@ internal static class LiveAckWait
         }
 
         report.Plots.Add(new PlotData("Wait for the ACK, real time", "wait, ms (logarithmic)", "share of pings", waits) { LogX = true });
-        var line = new Transfer(settings, WarmMessage);
+        int warm = settings.Message ?? WarmMessage;
+        var line = new Transfer(settings, warm);
         try
         {
-            Compare(line, settings.Full ? 41 : 21, report);
+            Compare(line, warm, settings.Full ? 41 : 21, report);
         }
         finally
         {
@@ -70,11 +76,7 @@ internal static class LiveAckWait
                 Thread.Yield();
             }
 
-            report.Add(policy.Name, s_median, Distribution.Percentile(pinger.WaitsMicros, 50));
-            report.Add(policy.Name, s_high, Distribution.Percentile(pinger.WaitsMicros, 99));
-            report.Add(policy.Name, s_pings, pinger.WaitsMicros.Count);
-            report.Add(policy.Name, s_call, call);
-            report.Add(policy.Name, s_flushes, pair.Sender.GetInfo().BacklogFlushes);
+            Report(report, policy.Name, pinger.WaitsMicros, call, pair.Sender.GetInfo());
             return pinger.WaitsMicros;
         }
         finally
@@ -83,13 +85,47 @@ internal static class LiveAckWait
         }
     }
 
-    private static void Compare(Transfer line, int pairs, ExperimentReport report)
+    /// <summary>The same with the kernel as the peer.</summary>
+    private static void SlowToKernel(string device, DemoSettings settings, FlushPolicy policy, ExperimentReport report)
+    {
+        KernelPeer peer = KernelPeer.Connect(device, new PairOptions { Flush = policy }, settings);
+        try
+        {
+            var source = new SlowSource(settings.FaultMicros ?? FaultMicros);
+            long begin = TimeProvider.System.GetTimestamp();
+            peer.Start();
+            peer.Sender.Send(settings.Message ?? SlowMessage, source, static (span, slow) => slow.Fill(span));
+            double call = TimeProvider.System.GetElapsedTime(begin).TotalMicroseconds;
+            peer.Stop();
+            while (peer.Sender.Connection.UnacknowledgedBytes > 0)
+            {
+                Thread.Yield();
+            }
+
+            Report(report, $"{policy.Name}, kernel", peer.WaitsMicros, call, peer.Sender.GetInfo());
+        }
+        finally
+        {
+            peer.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        }
+    }
+
+    private static void Report(ExperimentReport report, string name, IReadOnlyList<double> waits, double callMicros, TcpInfo info)
+    {
+        report.Add(name, s_median, Distribution.Percentile(waits, 50));
+        report.Add(name, s_high, Distribution.Percentile(waits, 99));
+        report.Add(name, s_pings, waits.Count);
+        report.Add(name, s_call, callMicros);
+        report.Add(name, s_flushes, info.BacklogFlushes);
+    }
+
+    private static void Compare(Transfer line, int bytes, int pairs, ExperimentReport report)
     {
         for (int round = -1; round < pairs; round++)
         {
             report.Begin($"warm memory, pair {round + 1} of {pairs}");
-            double sixteen = Warm(line, FlushPolicy.Sixteen, round >= 0 ? report : null);
-            double adaptive = Warm(line, FlushPolicy.Adaptive, round >= 0 ? report : null);
+            double sixteen = Warm(line, bytes, FlushPolicy.Sixteen, round >= 0 ? report : null);
+            double adaptive = Warm(line, bytes, FlushPolicy.Adaptive, round >= 0 ? report : null);
             if (round >= 0)
             {
                 report.Add(FlushPolicy.Adaptive.Name, s_ratio, sixteen / adaptive);
@@ -98,11 +134,11 @@ internal static class LiveAckWait
     }
 
     /// <summary>Seconds until all of it has arrived.</summary>
-    private static double Warm(Transfer line, FlushPolicy policy, ExperimentReport? report)
+    private static double Warm(Transfer line, int bytes, FlushPolicy policy, ExperimentReport? report)
     {
         TransferResult transfer = line.Run(policy);
-        report?.Add(policy.Name, s_warm, WarmMessage * 8.0 / transfer.Seconds);
-        report?.Add(policy.Name, s_clock, transfer.ClockReads / (WarmMessage / 1048576.0));
+        report?.Add(policy.Name, s_warm, bytes * 8.0 / transfer.Seconds);
+        report?.Add(policy.Name, s_clock, transfer.ClockReads / (bytes / 1048576.0));
         return transfer.Seconds;
     }
 }

@@ -30,6 +30,10 @@ internal sealed class TapLink(Link inner) : Link(inner.Name)
 
     internal override bool MergesReceived => inner.MergesReceived;
 
+    internal override int QueueCount => inner.QueueCount;
+
+    internal override Driver? CreateDriver(int queue) => inner.CreateDriver(queue);
+
     /// <summary>Hands a packet to the stack as if it had arrived.</summary>
     public void Inject(PacketBuffer packet) => _client!.Deliver(packet, 0);
 

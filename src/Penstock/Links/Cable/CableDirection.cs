@@ -255,10 +255,11 @@ public sealed class CableDirection
         return fate;
     }
 
-    /// <summary>Makes the receiver's copy, and delivers or queues it.</summary>
+    /// <summary>Makes the receiver's copy, or lets it refer to what an application lent, and delivers or queues it.</summary>
     private void Carry(PacketBuffer packet, int index, int segments, int bytes, in Fate fate, CableRules rules, ILinkClient receiver)
     {
-        PacketBuffer? copy = PacketCopy.TryRent(receiver.Pool, bytes, out Slab? slab);
+        PacketBuffer? copy = (rules.PassesReferences ? PacketCopy.TryShare(receiver.Pool, packet) : null)
+            ?? TryCopy(packet, index, segments, bytes, fate, rules, receiver);
         if (copy is null)
         {
             receiver.OnReceiveDropped();
@@ -269,25 +270,9 @@ public sealed class CableDirection
             return;
         }
 
-        Span<byte> destination = slab!.Array.AsSpan(0, bytes);
-        if (segments == 1)
-        {
-            Segmentation.WriteSegment(packet, index, destination, rules.RealChecksums);
-        }
-        else
-        {
-            Segmentation.WriteWhole(packet, destination, rules.RealChecksums);
-            copy.GsoSize = packet.GsoSize;
-        }
-
-        packet.NoteCopied();
-        if (fate.FlippedBit >= 0)
-        {
-            destination[fate.FlippedBit >> 3] ^= (byte)(1 << (fate.FlippedBit & 7));
-        }
-
         // A packet that came with a complete checksum may come from anywhere: the receiver looks for itself.
         copy.Checksum = rules.RealChecksums || packet.Checksum == ChecksumState.None ? ChecksumState.None : ChecksumState.Verified;
+        copy.GsoSize = segments == 1 ? 0 : packet.GsoSize;
         copy.SegmentCount = segments;
         copy.ArrivalNanos = fate.ArrivalNanos;
         if (fate.AtOnce)
@@ -298,6 +283,34 @@ public sealed class CableDirection
         {
             Queue(copy, fate.Overtakes, receiver);
         }
+    }
+
+    /// <summary>Copies what crosses, as it will arrive; null when the receiver's pool is at its limit.</summary>
+    private static PacketBuffer? TryCopy(PacketBuffer packet, int index, int segments, int bytes, in Fate fate, CableRules rules, ILinkClient receiver)
+    {
+        PacketBuffer? copy = PacketCopy.TryRent(receiver.Pool, bytes, out Slab? slab);
+        if (copy is null)
+        {
+            return null;
+        }
+
+        Span<byte> destination = slab!.Array.AsSpan(0, bytes);
+        if (segments == 1)
+        {
+            Segmentation.WriteSegment(packet, index, destination, rules.RealChecksums);
+        }
+        else
+        {
+            Segmentation.WriteWhole(packet, destination, rules.RealChecksums);
+        }
+
+        packet.NoteCopied();
+        if (fate.FlippedBit >= 0)
+        {
+            destination[fate.FlippedBit >> 3] ^= (byte)(1 << (fate.FlippedBit & 7));
+        }
+
+        return copy;
     }
 
     private void Queue(PacketBuffer copy, bool overtakes, ILinkClient receiver)

@@ -69,6 +69,20 @@ public sealed class CableOptions
     public bool SuperSegments { get; set; } = true;
 
     /// <summary>
+    /// Lets the data of zero-copy sends cross without being copied: the receiver's queues refer to the sending application's memory, which is released when the receiving application has
+    /// consumed the data, or closes its socket. Off by default: data is copied as it enters the receiver, as Linux does between network namespaces, so that a reader that never reads
+    /// holds nothing of the sender's; the notification (<see cref="TcpSocket.ZeroCopyNotifications"/>) then says that it was copied.
+    /// </summary>
+    /// <remarks>
+    /// <para>What is held is limited by the receiver's window: it counts, in whole pages, against the receive buffer. Only the headers, and what was sent by copying, use memory of the
+    /// receiver's stack. It also counts against the sender's <see cref="NetworkStackOptions.PinnedMemoryLimit"/> as long. <see cref="TcpSocket.CloseAsync"/> of the sender waits for it; after a
+    /// plain Dispose, of the socket or of its stack, the memory may still be held.</para>
+    /// <para>The receiver sees the memory itself, not a copy: a sender that changes it too early changes what was received already. It has no effect while packets do not cross whole
+    /// (see <see cref="SuperSegments"/>) or with <see cref="Checksums"/>: all is copied then. So is a packet whose payload is in 17 pieces, the most that one can have.</para>
+    /// </remarks>
+    public bool HoldReferences { get; set; }
+
+    /// <summary>
     /// Merges TCP segments that arrive at the same moment again before the receiver's TCP sees them (Linux: GRO). On by default; off, TCP sees, and answers,
     /// each packet by itself. Fixed when the end is added to a stack.
     /// </summary>

@@ -5,6 +5,8 @@ internal sealed class CableRules(CableOptions options)
 {
     private const long NanosPerTick = 100;
 
+    private readonly bool _holdReferences = options.HoldReferences;
+
     public readonly int Mtu = options.Mtu;
     public readonly long DelayNanos = options.Delay.Ticks * NanosPerTick;
     public readonly long JitterNanos = options.Jitter.Ticks * NanosPerTick;
@@ -24,4 +26,7 @@ internal sealed class CableRules(CableOptions options)
     /// <summary>Super-segments cross in one piece.</summary>
     public readonly bool Whole = options.SuperSegments && options.Jitter == TimeSpan.Zero && options.Loss == 0 && options.Reorder == 0
         && options.Duplicate == 0 && options.Corrupt == 0 && options.Rate is null;
+
+    /// <summary>The receiver gets references to what an application lent. Only where a packet crosses as it is: what is cut up or summed is gone through byte by byte anyway.</summary>
+    public bool PassesReferences => Whole && !RealChecksums && _holdReferences;
 }

@@ -70,8 +70,23 @@ public sealed class CaptureLink : Link
 
     internal override void Attach(ILinkClient client)
     {
+        if (!client.Pool.TryTakeRoom(_writer.BufferSize))
+        {
+            throw new InsufficientMemoryException(
+                $"The stack's memory limit leaves no room for the capture of '{Name}', {_writer.BufferSize} bytes. Raise NetworkStackOptions.MemoryLimit.");
+        }
+
         _client = client;
-        _inner.Attach(new Tap(this, client));
+        try
+        {
+            _inner.Attach(new Tap(this, client));
+        }
+        catch
+        {
+            client.Pool.GiveRoom(_writer.BufferSize);
+            _client = null;
+            throw;
+        }
     }
 
     internal override bool Transmit(PacketBuffer packet)
@@ -118,6 +133,7 @@ public sealed class CaptureLink : Link
             // First the link, so that nothing more arrives that would be missing from the file.
             _inner.Dispose();
             _writer.Dispose();
+            _client?.Pool.GiveRoom(_writer.BufferSize);
         }
     }
 
@@ -150,6 +166,7 @@ public sealed class CaptureLink : Link
 
         Span<byte> copy = slab.Array.AsSpan(0, packet.Length);
         packet.CopyPayloadTo(0, copy);
+        packet.NoteCopied();
         if (packet.Checksum == ChecksumState.Verified)
         {
             WriteTransportChecksum(copy);

@@ -58,6 +58,9 @@ internal sealed class PcapNgWriter : IDisposable
         WriteInterfaceDescription(interfaceName);
     }
 
+    /// <summary>Bytes that are collected before the stream gets them.</summary>
+    public int BufferSize => _buffer.Length;
+
     /// <summary>What the stream threw, when it has failed and the capture has ended for it; else null.</summary>
     public Exception? Failure => Volatile.Read(ref _failure);
 

@@ -11,7 +11,8 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private long _rackSentNanos;
+    private long _transmissions;
+    private long _rackOrder;
     private SequenceNumber _rackEnd;
     private long _rackRttNanos;
     private bool _rackAdvanced;
@@ -22,8 +23,12 @@ internal sealed partial class TcpConnection
     /// <summary>The retransmission to begin with: the first lost segment that was not sent again, or null for the head.</summary>
     private PacketBuffer? _retransmitHint;
 
-    private static bool SentAfter(long sentA, SequenceNumber endA, long sentB, SequenceNumber endB) =>
-        sentA > sentB || (sentA == sentB && endA.After(endB));
+    /// <summary>
+    /// RFC 8985 6.2 compares times, and sequence numbers where those are equal. Here many transmissions have one time, a whole burst in virtual time, and a retransmission behind new data would pass for older than that;
+    /// so they are counted, and only parts of one transmission, which were split since, are told apart by their sequence.
+    /// </summary>
+    private static bool SentAfter(long orderA, SequenceNumber endA, long orderB, SequenceNumber endB) =>
+        orderA > orderB || (orderA == orderB && endA.After(endB));
 
     /// <summary>A segment was delivered: RFC 8985 6.2 steps 1 and 2.</summary>
     private void RackAdvance(PacketBuffer buffer, long now)
@@ -40,9 +45,9 @@ internal sealed partial class TcpConnection
 
         _rackAdvanced = true;
         _rackRttNanos = rtt;
-        if (SentAfter(buffer.SentNanos, buffer.EndSequence, _rackSentNanos, _rackEnd))
+        if (SentAfter(buffer.SentOrder, buffer.EndSequence, _rackOrder, _rackEnd))
         {
-            _rackSentNanos = buffer.SentNanos;
+            _rackOrder = buffer.SentOrder;
             _rackEnd = buffer.EndSequence;
         }
     }
@@ -79,7 +84,7 @@ internal sealed partial class TcpConnection
         long window = RackReorderingWindow();
         long wait = 0;
         PacketBuffer? buffer = _retransmitQueue.OldestSent;
-        while (buffer is not null && SentAfter(_rackSentNanos, _rackEnd, buffer.SentNanos, buffer.EndSequence))
+        while (buffer is not null && SentAfter(_rackOrder, _rackEnd, buffer.SentOrder, buffer.EndSequence))
         {
             PacketBuffer? next = buffer.SentNext;
             long left = buffer.SentNanos + _rackRttNanos + window - now;

@@ -195,6 +195,7 @@ internal sealed partial class TcpConnection
         }
 
         MarkLost(head);
+        LimitDuplicateAcks();
     }
 
     /// <summary>
@@ -334,6 +335,11 @@ internal sealed partial class TcpConnection
         if (_lostOut == 0)
         {
             return;
+        }
+
+        if (!_sackOk)
+        {
+            LimitDuplicateAcks();
         }
 
         RecoveryState recovery = Recovery;

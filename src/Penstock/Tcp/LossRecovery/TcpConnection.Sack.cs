@@ -224,10 +224,9 @@ internal sealed partial class TcpConnection
     // --- Without SACK, duplicate ACKs stand for what was delivered (RFC 6582; Linux: tcp_add_reno_sack).
     private void AddDuplicateAcks(int count, ref AckOutcome outcome)
     {
-        // At least one segment is missing, or nobody would send duplicates.
         int before = _sackedOut;
-        int holes = Math.Clamp(_lostOut, 1, Math.Max(1, _packetsOut));
-        _sackedOut = Math.Max(0, Math.Min(_sackedOut + Math.Max(1, count), _packetsOut - holes));
+        _sackedOut += Math.Max(1, count);
+        LimitDuplicateAcks();
         outcome.NewlySacked += Math.Max(0, _sackedOut - before);
     }
 
@@ -241,7 +240,14 @@ internal sealed partial class TcpConnection
         // One of the acknowledged segments filled the hole; the others had been counted as duplicates.
         outcome.DeliveredCorrection -= Math.Min(_sackedOut, acked - 1);
         _sackedOut = acked - 1 >= _sackedOut ? 0 : _sackedOut - (acked - 1);
-        _sackedOut = Math.Min(_sackedOut, Math.Max(0, _packetsOut - _lostOut));
+        LimitDuplicateAcks();
+    }
+
+    /// <summary>What is lost was not delivered, and at least one segment is missing, or nobody would send duplicates: they stand for no more than the others (Linux: tcp_limit_reno_sacked).</summary>
+    private void LimitDuplicateAcks()
+    {
+        int holes = Math.Max(_lostOut, 1);
+        _sackedOut = Math.Min(_sackedOut, Math.Max(0, _packetsOut - holes));
     }
 
     [System.Runtime.CompilerServices.InlineArray(TcpOptions.MaxSackBlocks)]

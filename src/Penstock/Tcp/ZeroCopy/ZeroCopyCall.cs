@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Threading.Tasks.Sources;
 using Penstock.Buffers;
 
@@ -15,6 +16,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     // The send's side; only the caller with the send turn.
     private ReadOnlySequence<byte> _left;
+    private SequencePosition _nextRun;
     private byte* _address;
     private int _run;
 
@@ -23,6 +25,10 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     private MemoryHandle[] _morePins = [];
     private int _pins;
     private IMemoryOwner<byte>? _owner;
+    private bool _counted;
+
+    /// <summary>Giving the memory back runs code of the application's: it has an owner, or a manager that pins it.</summary>
+    private bool _runsCode;
 
     // The waiting side, under the gate.
     private SpinGate _gate;
@@ -49,8 +55,8 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     /// <summary>The link cannot send from the application's memory, so the bytes are copied into slabs (R2.13).</summary>
     public bool Copies { get; set; }
 
-    /// <summary>What the call counts against the limit of pinned memory: its pages, as many as it may touch at worst (Linux: mm_account_pinned_pages).</summary>
-    public long PinnedBytes => ((Length / PageSize) + 2) * PageSize;
+    /// <summary>What the call counts against the limit of pinned memory: the pages of each of its segments, as many as it may touch at worst (Linux: mm_account_pinned_pages).</summary>
+    public long PinnedBytes { get; private set; }
 
     /// <summary>Tells handles of this use from those of uses before.</summary>
     public short Version => _core.Version;
@@ -61,9 +67,17 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     public void Start(in ReadOnlySequence<byte> data, IMemoryOwner<byte>? owner)
     {
         _left = data;
+        _nextRun = data.Start;
         _run = 0;
         Length = Remaining = data.Length;
+        PinnedBytes = 0;
+        foreach (ReadOnlyMemory<byte> segment in data)
+        {
+            PinnedBytes += segment.IsEmpty ? 0 : ((segment.Length / PageSize) + 2) * (long)PageSize;
+        }
+
         _owner = owner;
+        _runsCode = owner is not null;
         Copies = false;
         _released = _handedOut = _awaited = _consumed = _closed = false;
     }
@@ -72,6 +86,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     {
         Token = token;
         Id = id;
+        _counted = true;
     }
 
     /// <summary>The next run of pinned memory, at least one byte.</summary>
@@ -79,17 +94,19 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     {
         while (_run == 0)
         {
-            ReadOnlyMemory<byte> segment = _left.First;
-            if (segment.IsEmpty)
+            if (!_left.TryGet(ref _nextRun, out ReadOnlyMemory<byte> segment))
             {
-                NextSegment();
-                continue;
+                throw new InvalidOperationException("The sequence ended before its length: it must not be changed while it is being sent.");
             }
 
-            MemoryHandle pin = segment.Pin();
-            Keep(pin);
-            _address = (byte*)pin.Pointer;
-            _run = segment.Length;
+            if (!segment.IsEmpty)
+            {
+                _runsCode |= MemoryMarshal.TryGetMemoryManager<byte, MemoryManager<byte>>(segment, out _);
+                MemoryHandle pin = segment.Pin();
+                Keep(pin);
+                _address = (byte*)pin.Pointer;
+                _run = segment.Length;
+            }
         }
 
         address = _address;
@@ -102,10 +119,6 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         _address += count;
         _run -= count;
         Remaining -= count;
-        if (_run == 0)
-        {
-            NextSegment();
-        }
     }
 
     public void CopyTo(Span<byte> destination)
@@ -117,7 +130,7 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     /// <summary>
     /// The send has ended, with or without success; the call holds its token no longer. Only with the send turn, or when it never got that far. True, once, when nothing was queued: the
-    /// caller then has <see cref="Release"/> run, holding nothing.
+    /// caller then has <see cref="ReleaseUnused"/> run, holding nothing.
     /// </summary>
     public bool Close()
     {
@@ -151,21 +164,45 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
     /// <summary>Gives this call's memory back, and that of the older calls behind it. At top level: what belongs to the application runs here.</summary>
     public void Execute() => sends.Release(this);
 
+    /// <summary>
+    /// Gives the memory back at once, on whatever thread and whatever that is in the middle of. False when somebody has to be told, or the application's own code would run: then
+    /// <see cref="Release"/> has to follow at top level.
+    /// </summary>
+    public bool TryReleaseQuietly()
+    {
+        if (_runsCode)
+        {
+            return false;
+        }
+
+        _ = DropMemory();
+        Uncount();
+        _gate.Enter();
+        bool quiet = !_awaited;
+        _released |= quiet;
+        bool free = quiet && IsFree();
+        _gate.Exit();
+        if (free)
+        {
+            Recycle();
+        }
+
+        return quiet;
+    }
+
+    /// <summary>Gives back the memory of a call that has queued nothing. At top level: what belongs to the application runs here.</summary>
+    public void ReleaseUnused()
+    {
+        Release();
+        sends.OnReleased();
+    }
+
     /// <summary>Gives the memory back and completes who waits.</summary>
     public void Release()
     {
-        Exception? failure = null;
-        try
-        {
-            DropMemory();
-        }
-#pragma warning disable CA1031 // The application's own code has failed while it took its memory back: whoever waits for that is told.
-        catch (Exception error)
-#pragma warning restore CA1031
-        {
-            failure = error;
-        }
+        Exception? failure = DropMemory();
 
+        Uncount();
         _gate.Enter();
         _released = true;
         bool wake = _awaited;
@@ -183,10 +220,12 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     public ValueTaskSourceStatus GetStatus(short token)
     {
+        // All under the gate: once it is released on another thread, the next moment it may be another call's.
         _gate.Enter();
         bool over = token != _core.Version || (_released && !_awaited);
+        ValueTaskSourceStatus status = over ? ValueTaskSourceStatus.Succeeded : _core.GetStatus(token);
         _gate.Exit();
-        return over ? ValueTaskSourceStatus.Succeeded : _core.GetStatus(token);
+        return status;
     }
 
     public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
@@ -209,9 +248,12 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     public void GetResult(short token)
     {
+        // Whoever takes the result first takes the call back to the pool, once: whatever others ask for at the same time, no two sends may get it.
         _gate.Enter();
-        bool mine = token == _core.Version && _awaited;
-        bool early = token == _core.Version && !_released;
+        bool current = token == _core.Version;
+        bool early = current && (_awaited ? _core.GetStatus(token) == ValueTaskSourceStatus.Pending : !_released);
+        bool mine = current && _awaited && !early && !_consumed;
+        _consumed |= mine;
         _gate.Exit();
         if (early)
         {
@@ -229,18 +271,22 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         }
         finally
         {
-            _gate.Enter();
-            _consumed = true;
-            bool free = IsFree();
-            _gate.Exit();
-            if (free)
-            {
-                Recycle();
-            }
+            Recycle();
         }
     }
 
-    private bool IsFree() => _released && _handedOut && (!_awaited || _consumed);
+    /// <summary>Not before it is unpinned, and before anybody is told: the limit then has room for what is sent next.</summary>
+    private void Uncount()
+    {
+        if (_counted)
+        {
+            _counted = false;
+            sends.OnUnpinned(this);
+        }
+    }
+
+    /// <summary>Released, and nobody waits: who does recycles when it has the result.</summary>
+    private bool IsFree() => _released && _handedOut && !_awaited;
 
     private void Complete(Exception? failure)
     {
@@ -256,7 +302,9 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
 
     private void Recycle()
     {
+        _gate.Enter();
         _core.Reset();
+        _gate.Exit();
         sends.Return(this);
     }
 
@@ -279,28 +327,40 @@ internal sealed unsafe class ZeroCopyCall(ZeroCopySends sends) : IValueTaskSourc
         _pins++;
     }
 
-    private void NextSegment() => _left = _left.Slice(_left.First.Length);
-
-    private void DropMemory()
+#pragma warning disable CA1031 // The application's own code fails while it takes its memory back: whoever waits for that is told, and the rest of the memory goes back all the same.
+    private Exception? DropMemory()
     {
-        IMemoryOwner<byte>? owner = _owner;
-        _owner = null;
+        Exception? failure = null;
         _left = default;
-        int pins = _pins;
-        _pins = 0;
-        try
+        _nextRun = default;
+        while (_pins > 0)
         {
-            for (int i = 0; i < pins; i++)
+            _pins--;
+            ref MemoryHandle pin = ref _pins == 0 ? ref _pin : ref _morePins[_pins - 1];
+            MemoryHandle held = pin;
+            pin = default;
+            try
             {
-                ref MemoryHandle pin = ref i == 0 ? ref _pin : ref _morePins[i - 1];
-                MemoryHandle held = pin;
-                pin = default;
                 held.Dispose();
             }
+            catch (Exception error)
+            {
+                failure ??= error;
+            }
         }
-        finally
+
+        IMemoryOwner<byte>? owner = _owner;
+        _owner = null;
+        try
         {
             owner?.Dispose();
         }
+        catch (Exception error)
+        {
+            failure ??= error;
+        }
+
+        return failure;
     }
+#pragma warning restore CA1031
 }

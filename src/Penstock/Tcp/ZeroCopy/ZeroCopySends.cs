@@ -7,7 +7,7 @@ namespace Penstock.Tcp.ZeroCopy;
 /// The zero-copy sends of one socket: their dense ids (Linux: <c>sk_zckey</c>), the optional memory that open and unread notifications use, and the error queue in which
 /// notifications wait to be read. Made when the first such send is. Calls are opened and closed by whoever has the send turn; tokens end on any thread.
 /// </summary>
-internal sealed class ZeroCopySends(TcpConnection connection)
+internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkItem
 {
     // The gate guards everything below; the application's code never runs under it.
     private SpinGate _gate;
@@ -18,7 +18,8 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     private int _unread;
     private ZeroCopyToken? _freeTokens;
     private ZeroCopyCall? _freeCalls;
-    private int _releasing;
+    private int _held;
+    private int _waitedFor;
 
     /// <summary>Keeps notifications in the error queue until they are read (Linux: SO_ZEROCOPY). Off, whoever awaits a send is told, and nothing is kept.</summary>
     public bool QueuesNotifications { get; set; }
@@ -31,8 +32,8 @@ internal sealed class ZeroCopySends(TcpConnection connection)
     /// <summary>Notifications that wait to be read.</summary>
     public int Unread => Volatile.Read(ref _unread);
 
-    /// <summary>Calls whose memory is free, but whose owner has not been told yet.</summary>
-    public bool IsReleasing => Volatile.Read(ref _releasing) > 0;
+    /// <summary>Some memory has not been given back yet: queues or devices refer to it, or its owner is about to be told.</summary>
+    public bool HoldsMemory => Volatile.Read(ref _held) > 0;
 
     /// <summary>The id that the next call gets.</summary>
     public uint NextId
@@ -105,6 +106,7 @@ internal sealed class ZeroCopySends(TcpConnection connection)
 
         token.Add(call);
         call.OnOpened(token, id);
+        Interlocked.Increment(ref _held);
         return true;
     }
 
@@ -120,27 +122,39 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         }
 
         token.TakeBack(call);
-        connection.Stack.Tcp.Unpin(call.PinnedBytes);
         Volatile.Write(ref _nextId, _nextId - 1);
         token.Release();
         return true;
     }
 
+    /// <summary>A call that was opened holds nothing any more.</summary>
+    public void OnUnpinned(ZeroCopyCall call)
+    {
+        connection.Stack.Tcp.Unpin(call.PinnedBytes);
+        Interlocked.Decrement(ref _held);
+    }
+
+    /// <summary>Somebody is about to wait until no memory is held: from now on <see cref="OnReleased"/> follows then.</summary>
+    public void NoteWaitedFor() => Interlocked.Exchange(ref _waitedFor, 1);
+
+    /// <summary>Memory was given back without a detour, and somebody may wait for the last of it or for a notification.</summary>
+    public void Execute() => OnReleased();
+
+    /// <summary>Wakes who waits for memory to be given back. At top level, owning nothing.</summary>
+    public void OnReleased() => connection.OnReleased();
+
     /// <summary>Nothing refers to the memory any more. Any thread, also in the middle of an owner's work: only notes it, and has the application told at top level.</summary>
     public void OnUnreferenced(ZeroCopyToken token)
     {
-        TcpLayer tcp = connection.Stack.Tcp;
-        tcp.Unpin(token.PinnedBytes);
         if (token.IsCopied && token.Count > 0)
         {
             connection.Stack.Counters.Add(StackCounter.TcpZeroCopyCopied, (int)token.Count);
         }
 
-        ZeroCopyCall? calls = token.DetachCalls();
+        ZeroCopyCall? calls = ReleaseQuietly(token.DetachCalls());
         if (calls is not null)
         {
-            Interlocked.Increment(ref _releasing);
-            tcp.OnReleasing();
+            connection.Stack.Tcp.OnReleasing();
         }
 
         _gate.Enter();
@@ -168,6 +182,39 @@ internal sealed class ZeroCopySends(TcpConnection connection)
         {
             connection.Worker.Driver.Schedule(calls);
         }
+        else if (QueuesNotifications || (Volatile.Read(ref _waitedFor) != 0 && !HoldsMemory))
+        {
+            connection.Worker.Driver.Schedule(this);
+        }
+    }
+
+    /// <summary>Gives memory back without a detour where nobody waits for it; returns the other calls, in their order.</summary>
+    private static ZeroCopyCall? ReleaseQuietly(ZeroCopyCall? calls)
+    {
+        ZeroCopyCall? first = null;
+        ZeroCopyCall? last = null;
+        while (calls is { } call)
+        {
+            calls = call.NextInToken;
+            call.NextInToken = null;
+            if (call.TryReleaseQuietly())
+            {
+                continue;
+            }
+
+            if (last is null)
+            {
+                first = call;
+            }
+            else
+            {
+                last.NextInToken = call;
+            }
+
+            last = call;
+        }
+
+        return first;
     }
 
     /// <summary>At top level: a token's calls get their memory back, the oldest last as they are linked.</summary>
@@ -182,7 +229,6 @@ internal sealed class ZeroCopySends(TcpConnection connection)
             call = older;
         }
 
-        Interlocked.Decrement(ref _releasing);
         connection.OnReleased();
         connection.Stack.Tcp.OnReleased();
     }

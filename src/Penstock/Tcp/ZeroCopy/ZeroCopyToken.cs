@@ -26,9 +26,6 @@ internal sealed class ZeroCopyToken(ZeroCopySends sends) : PayloadOwner
     /// <summary>Bytes of the calls.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>Bytes of whole pages that the calls hold.</summary>
-    public long PinnedBytes { get; private set; }
-
     /// <summary>The calls, the newest first.</summary>
     public ZeroCopyCall? Calls { get; private set; }
 
@@ -44,7 +41,7 @@ internal sealed class ZeroCopyToken(ZeroCopySends sends) : PayloadOwner
     {
         First = first;
         Count = 0;
-        Bytes = PinnedBytes = 0;
+        Bytes = 0;
         Next = null;
         _copied = false;
         StartReferences();
@@ -57,7 +54,6 @@ internal sealed class ZeroCopyToken(ZeroCopySends sends) : PayloadOwner
         Calls = call;
         Count++;
         Bytes += call.Length;
-        PinnedBytes += call.PinnedBytes;
     }
 
     /// <summary>Takes the newest call out again: it has queued nothing (R2.11).</summary>
@@ -67,7 +63,6 @@ internal sealed class ZeroCopyToken(ZeroCopySends sends) : PayloadOwner
         call.NextInToken = null;
         Count--;
         Bytes -= call.Length;
-        PinnedBytes -= call.PinnedBytes;
     }
 
     public ZeroCopyCall? DetachCalls()
