@@ -34,7 +34,11 @@ internal static class FigureTable
             table.AddRow([Markup.Escape(metric.Label), .. cases.Select(c => Markup.Escape(Cell(figures.FirstOrDefault(f => f.Case == c && f.Metric == metric))))]);
         }
 
-        console.Write(table);
+        if (cases.Length > 0)
+        {
+            console.Write(table);
+        }
+
         foreach (string remark in report.Remarks)
         {
             console.WriteLine(remark);

@@ -14,6 +14,9 @@ internal sealed class KernelSink : IAsyncDisposable
     private readonly NetworkStack _near = new(new NetworkStackOptions { Name = "near", CloseTimeout = TimeSpan.Zero });
     private readonly Socket _kernel = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly TaskCompletionSource<string> _thread = new();
+    private readonly object _gate = new();
+    private long _unread;
+    private bool _ended;
     private TcpSocketListener _listener = null!;
 
     /// <exception cref="UnauthorizedAccessException">No permission for the device.</exception>
@@ -45,6 +48,19 @@ internal sealed class KernelSink : IAsyncDisposable
         return Environment.CpuUsage.TotalTime.TotalSeconds - (long.Parse(reader.AsSpan(0, reader.IndexOf(' ')), CultureInfo.InvariantCulture) / 1e9);
     }
 
+    /// <summary>Waits, without using the processor, until so many bytes more than those of the calls before have been read.</summary>
+    public void WaitFor(long bytes)
+    {
+        lock (_gate)
+        {
+            _unread += bytes;
+            while (_unread > 0 && !_ended)
+            {
+                Monitor.Wait(_gate);
+            }
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         _kernel.Dispose();
@@ -59,13 +75,32 @@ internal sealed class KernelSink : IAsyncDisposable
         try
         {
             _thread.SetResult(new FileInfo("/proc/thread-self").LinkTarget!);
-            while (_kernel.Receive(buffer) > 0)
+            while (_kernel.Receive(buffer) is int read and > 0)
             {
+                Count(read);
             }
         }
         catch (Exception end) when (end is SocketException or ObjectDisposedException)
         {
             // The run is over.
+        }
+
+        lock (_gate)
+        {
+            _ended = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    private void Count(int read)
+    {
+        lock (_gate)
+        {
+            _unread -= read;
+            if (_unread <= 0)
+            {
+                Monitor.PulseAll(_gate);
+            }
         }
     }
 }

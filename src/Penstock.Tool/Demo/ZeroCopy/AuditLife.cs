@@ -27,7 +27,7 @@ internal sealed class AuditTally
 /// One random life of a connection that sends copied bytes, bytes of the application's memory and slabs of a pipe, with short memory, a device that may hold what it is given and a peer that acknowledges anything.
 /// The ledger's identity (R2.25) is checked after every step.
 /// </summary>
-internal sealed class AuditLife : ICopySeam
+internal sealed class AuditLife : ICopySeam, IDisposable
 {
     private const int Page = PageRing.Page;
     private static readonly PageRing s_pages = new(80 * Page);
@@ -39,7 +39,7 @@ internal sealed class AuditLife : ICopySeam
 
     // Every other life sends small segments of one size, each a buffer: these merge when they are SACKed or sent again.
     private readonly int _small;
-    private uint _firstId;
+    private readonly uint _firstId;
     private Task? _sending;
     private CancellationTokenSource _cancel = new();
     private Task? _flushing;
@@ -71,7 +71,7 @@ internal sealed class AuditLife : ICopySeam
     /// <summary>Lives <paramref name="steps"/> steps, or until the connection ends. What was wrong, or null.</summary>
     public static string? Run(ulong seed, int steps, DemoSettings settings, Omission without, AuditTally tally)
     {
-        var life = new AuditLife(seed, settings, without, tally);
+        using var life = new AuditLife(seed, settings, without, tally);
         try
         {
             return life.Live(steps);
@@ -81,11 +81,12 @@ internal sealed class AuditLife : ICopySeam
             // The stack's own assertion, in a build that has them.
             return wrong.Message;
         }
-        finally
-        {
-            life._peer.Dispose();
-            life._cancel.Dispose();
-        }
+    }
+
+    public void Dispose()
+    {
+        _peer.Dispose();
+        _cancel.Dispose();
     }
 
     /// <summary>Something may arrive while a send copies: it goes to the backlog.</summary>

@@ -27,6 +27,10 @@ internal static class LiveSendCost
         {
             sink = KernelSink.Connect(device, settings);
         }
+        catch (ArgumentException failure)
+        {
+            throw ToolFailure.Usage($"--tun {device}: {failure.Message}");
+        }
         catch (Exception failure) when (failure is UnauthorizedAccessException or IOException or PlatformNotSupportedException)
         {
             report.Remarks.Add($"Skipped: {failure.Message}");
@@ -96,11 +100,8 @@ internal static class LiveSendCost
             }
         }
 
-        while (sink.Sender.Connection.UnacknowledgedBytes > 0)
-        {
-            await Task.Delay(1).ConfigureAwait(false);
-        }
-
+        // What a copying send leaves in the send buffer is part of its cost too.
+        sink.WaitFor((long)sends * message);
         foreach (ZeroCopySend send in held)
         {
             await send.Released.ConfigureAwait(false);
