@@ -16,7 +16,16 @@ internal sealed unsafe class MappedFileMemory : MemoryManager<byte>
     {
         _length = length;
         _file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
-        _view = _file.CreateViewAccessor(offset, length, MemoryMappedFileAccess.Read);
+        try
+        {
+            _view = _file.CreateViewAccessor(offset, length, MemoryMappedFileAccess.Read);
+        }
+        catch
+        {
+            _file.Dispose();
+            throw;
+        }
+
         byte* start = null;
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         _address = start + _view.PointerOffset;

@@ -90,11 +90,12 @@ public sealed partial class TcpSocket
     /// <exception cref="System.Net.Sockets.SocketException">As with the other zero-copy sends.</exception>
     /// <exception cref="OperationCanceledException">Canceled before anything was queued.</exception>
     /// <exception cref="ObjectDisposedException">The socket was disposed.</exception>
-    public ValueTask<ZeroCopySend> SendMappedFileAsync(
+    public async ValueTask<ZeroCopySend> SendMappedFileAsync(
         string path, long offset = 0, int? length = null, TcpSendFlags flags = TcpSendFlags.None, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
         MappedFileMemory memory;
         int count;
@@ -109,19 +110,19 @@ public sealed partial class TcpSocket
             if (count == 0)
             {
                 // An empty range cannot be mapped, and there is nothing to wait for.
-                stream.Dispose();
-                return SendZeroCopyAsync(ReadOnlyMemory<byte>.Empty, flags, cancellationToken);
+                await stream.DisposeAsync().ConfigureAwait(false);
+                return await SendZeroCopyAsync(ReadOnlyMemory<byte>.Empty, flags, cancellationToken).ConfigureAwait(false);
             }
 
             memory = new MappedFileMemory(stream, offset, count);
         }
         catch
         {
-            stream.Dispose();
+            await stream.DisposeAsync().ConfigureAwait(false);
             throw;
         }
 
-        return SendZeroCopyAsync(memory, count, flags, cancellationToken);
+        return await SendZeroCopyAsync(memory, count, flags, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>

@@ -52,15 +52,16 @@ public sealed class SendMappedFileTests : IDisposable
         net.Run(async () =>
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
-            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, -1).AsTask(); });
-            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, _data.Length + 1).AsTask(); });
-            Assert.Throws<ArgumentOutOfRangeException>(() => { client.SendMappedFileAsync(_path, 1, _data.Length).AsTask(); });
-            Assert.Throws<FileNotFoundException>(() => { client.SendMappedFileAsync(_path + ".none").AsTask(); });
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => client.SendMappedFileAsync(_path, -1).AsTask());
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => client.SendMappedFileAsync(_path, _data.Length + 1).AsTask());
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => client.SendMappedFileAsync(_path, 1, _data.Length).AsTask());
+            await Assert.ThrowsAsync<FileNotFoundException>(() => client.SendMappedFileAsync(_path + ".none").AsTask());
             ZeroCopySend nothing = await client.SendMappedFileAsync(_path, _data.Length);
             Assert.Equal(0, nothing.BytesQueued);
             await nothing.Released;
             await client.CloseAsync();
             await server.CloseAsync();
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => client.SendMappedFileAsync(_path + ".none").AsTask());
         });
     }
 
