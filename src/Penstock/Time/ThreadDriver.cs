@@ -1,24 +1,37 @@
 namespace Penstock.Time;
 
-/// <summary>Drives one worker on a named background thread of its own: what a stack without a device uses in real time.</summary>
+/// <summary>
+/// Drives workers on a named background thread of its own: what a stack without a device uses in real time. Several stacks may have the same driver; they then take
+/// turns on the one thread, and nothing that passes between them waits for another thread to wake.
+/// </summary>
 internal sealed class ThreadDriver(string name) : Driver
 {
     private const long NanosPerMillisecond = 1_000_000;
     private readonly TimestampClock _clock = new(TimeProvider.System);
     private readonly object _gate = new();
-    private Worker? _worker;
+
+    // Replaced, never changed: the loop goes through the one that it has taken.
+    private Worker[] _workers = [];
+    private Worker[] _taken = [];
     private Thread? _thread;
     private int _pending;
     private int _sleeping;
-    private bool _stop;
 
     public override long NowNanos => _clock.NowNanos;
 
     public override void Start(Worker worker)
     {
-        _worker = worker;
-        _thread = new Thread(Loop) { IsBackground = true, Name = name };
-        _thread.UnsafeStart();
+        lock (_gate)
+        {
+            Volatile.Write(ref _workers, [.. _workers, worker]);
+            if (_thread is null)
+            {
+                _thread = new Thread(Loop) { IsBackground = true, Name = name };
+                _thread.UnsafeStart();
+            }
+        }
+
+        Wake(worker);
     }
 
     public override void Wake(Worker worker)
@@ -29,7 +42,7 @@ internal sealed class ThreadDriver(string name) : Driver
         {
             lock (_gate)
             {
-                Monitor.Pulse(_gate);
+                Monitor.PulseAll(_gate);
             }
         }
     }
@@ -38,37 +51,77 @@ internal sealed class ThreadDriver(string name) : Driver
     {
         lock (_gate)
         {
-            _stop = true;
-            Monitor.Pulse(_gate);
-        }
-
-        if (Thread.CurrentThread != _thread)
-        {
-            _thread!.Join();
+            Volatile.Write(ref _workers, Array.FindAll(_workers, other => other != worker));
+            Interlocked.Exchange(ref _pending, 1);
+            Monitor.PulseAll(_gate);
+            while (Thread.CurrentThread != _thread && Array.IndexOf(_taken, worker) >= 0)
+            {
+                Monitor.Wait(_gate);
+            }
         }
     }
 
     private void Loop()
     {
-        Worker worker = _worker!;
-        while (!Volatile.Read(ref _stop))
+        while (true)
         {
-            Interlocked.Exchange(ref _pending, 0);
-            if (!worker.Run())
+            Worker[] workers = Volatile.Read(ref _workers);
+            if (workers != _taken && !Take(workers))
             {
-                Sleep(worker);
+                return;
+            }
+
+            Interlocked.Exchange(ref _pending, 0);
+            bool more = false;
+            foreach (Worker worker in workers)
+            {
+                more |= worker.Run();
+                if (Volatile.Read(ref _workers) != workers)
+                {
+                    // One may have been stopped by what just ran.
+                    more = true;
+                    break;
+                }
+            }
+
+            if (!more)
+            {
+                Sleep(workers);
             }
         }
     }
 
-    private void Sleep(Worker worker)
+    /// <summary>From here on others are driven, which <see cref="Stop"/> waits for; false when none is left, and the thread ends.</summary>
+    private bool Take(Worker[] workers)
+    {
+        lock (_gate)
+        {
+            _taken = workers;
+            Monitor.PulseAll(_gate);
+            if (_workers.Length == 0)
+            {
+                _taken = [];
+                _thread = null;
+                return false;
+            }
+
+            return true;
+        }
+    }
+
+    private void Sleep(Worker[] workers)
     {
         lock (_gate)
         {
             Interlocked.Exchange(ref _sleeping, 1);
-            if (Volatile.Read(ref _pending) == 0 && !_stop)
+            if (Volatile.Read(ref _pending) == 0)
             {
-                long deadline = worker.NextDeadlineNanos;
+                long deadline = long.MaxValue;
+                foreach (Worker worker in workers)
+                {
+                    deadline = Math.Min(deadline, worker.NextDeadlineNanos);
+                }
+
                 long wait = deadline == long.MaxValue ? long.MaxValue : deadline - NowNanos;
                 if (wait == long.MaxValue)
                 {
