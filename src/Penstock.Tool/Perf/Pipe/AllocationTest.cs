@@ -23,7 +23,11 @@ internal sealed class AllocationTest : PipeTest
         var back = new Counts();
         Task echo = EchoAsync(far, back);
         await TripsAsync(near, there, settings.Operations / 10, report.Stop).ConfigureAwait(false);
-        for (int run = 0; run < settings.Runs; run++)
+        await report.RepeatAsync(settings with { WarmUpRuns = 0 }, RunOnceAsync).ConfigureAwait(false);
+        near.Abort();
+        await echo.ConfigureAwait(false);
+
+        async Task RunOnceAsync()
         {
             Counts before = there + back;
             long segments = Segments(pair);
@@ -40,9 +44,6 @@ internal sealed class AllocationTest : PipeTest
                 (bytes / done.Sends) + (bytes / done.Receives) + (bytes / segments),
                 string.Create(CultureInfo.InvariantCulture, $"{bytes:0} B for {done.Sends} sends, {done.Receives} receives of which {done.Waits} waited, and {segments} segments"));
         }
-
-        near.Abort();
-        await echo.ConfigureAwait(false);
     }
 
     private static long Segments(PipePair pair) => pair.Client.GetCounter(StackCounter.TcpOutSegs) + pair.Server.GetCounter(StackCounter.TcpOutSegs);

@@ -16,13 +16,7 @@ internal sealed class BulkTest(string name, CableOptions cable) : PipeTest
 
     public override IReadOnlyList<string> Names => [name];
 
-    public override async Task RunAsync(PipeSettings settings, PipeReport report)
-    {
-        for (int run = 0; run < settings.Runs; run++)
-        {
-            await RunOnceAsync(settings, report).ConfigureAwait(false);
-        }
-    }
+    public override Task RunAsync(PipeSettings settings, PipeReport report) => report.RepeatAsync(settings, () => RunOnceAsync(settings, report));
 
     private async Task RunOnceAsync(PipeSettings settings, PipeReport report)
     {

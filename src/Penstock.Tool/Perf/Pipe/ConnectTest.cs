@@ -13,13 +13,7 @@ internal sealed class ConnectTest : PipeTest
 
     public override IReadOnlyList<string> Names => [Test];
 
-    public override async Task RunAsync(PipeSettings settings, PipeReport report)
-    {
-        for (int run = 0; run < settings.Runs; run++)
-        {
-            await RunOnceAsync(settings.Time, report).ConfigureAwait(false);
-        }
-    }
+    public override Task RunAsync(PipeSettings settings, PipeReport report) => report.RepeatAsync(settings, () => RunOnceAsync(settings.Time, report));
 
     private static async Task RunOnceAsync(TimeSpan time, PipeReport report)
     {

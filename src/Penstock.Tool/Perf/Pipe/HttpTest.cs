@@ -26,7 +26,9 @@ internal sealed class HttpTest : PipeTest
         await using var ownedTheirs = theirs.ConfigureAwait(false);
         using var overStack = new HttpClient(pair.Client.CreateHttpHandler());
         using var overSockets = new HttpClient(new SocketsHttpHandler { UseProxy = false });
-        for (int run = 0; run < settings.Runs; run++)
+        await report.RepeatAsync(settings, RunOnceAsync).ConfigureAwait(false);
+
+        async Task RunOnceAsync()
         {
             foreach (int concurrent in s_concurrent)
             {

@@ -4,10 +4,13 @@ namespace Penstock.Tool.Perf.Pipe;
 internal sealed record PipeSettings
 {
     /// <summary>One short run of small sizes.</summary>
-    public static PipeSettings Quick { get; } = new() { Runs = 1, Time = TimeSpan.FromMilliseconds(50), IdleConnections = 500, Operations = 4_000 };
+    public static PipeSettings Quick { get; } = new() { WarmUpRuns = 0, Runs = 1, Time = TimeSpan.FromMilliseconds(50), IdleConnections = 500, Operations = 4_000 };
 
     /// <summary>Runs of each test.</summary>
     public int Runs { get; init; } = 5;
+
+    /// <summary>Runs before them that do not count: until code that runs often has been compiled for it.</summary>
+    public int WarmUpRuns { get; init; } = 2;
 
     /// <summary>How long a run measures; it warms up for half as long before.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromSeconds(1);

@@ -17,6 +17,7 @@ internal abstract class PipeTest
 internal sealed class PipeReport(IReadOnlySet<string> chosen, Action<string> progress, CancellationToken stop)
 {
     private readonly List<(string Test, string Unit, List<double> Runs)> _figures = [];
+    private bool _warmingUp;
 
     public CancellationToken Stop => stop;
 
@@ -26,9 +27,26 @@ internal sealed class PipeReport(IReadOnlySet<string> chosen, Action<string> pro
 
     public void Progress(string what) => progress(what);
 
+    /// <summary>Does <paramref name="run"/> as often as was asked for; what the first runs find does not count.</summary>
+    public async Task RepeatAsync(PipeSettings settings, Func<Task> run)
+    {
+        for (int i = -settings.WarmUpRuns; i < settings.Runs; i++)
+        {
+            _warmingUp = i < 0;
+            await run().ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Adds what one run of <paramref name="test"/> found.</summary>
     public void Add(string test, string unit, double value, string remark = "")
     {
+        string found = $"{PerfTable.Text(value)} {unit}{(remark.Length == 0 ? "" : $" ({remark})")}";
+        if (_warmingUp)
+        {
+            progress($"{test} warming up: {found}");
+            return;
+        }
+
         (string Test, string Unit, List<double> Runs) figure = _figures.Find(f => f.Test == test);
         if (figure.Runs is null)
         {
@@ -37,6 +55,6 @@ internal sealed class PipeReport(IReadOnlySet<string> chosen, Action<string> pro
         }
 
         figure.Runs.Add(value);
-        progress($"{test} run {figure.Runs.Count}: {PerfTable.Text(value)} {unit}{(remark.Length == 0 ? "" : $" ({remark})")}");
+        progress($"{test} run {figure.Runs.Count}: {found}");
     }
 }

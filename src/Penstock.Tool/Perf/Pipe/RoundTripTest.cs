@@ -16,22 +16,25 @@ internal sealed class RoundTripTest(string name, bool oneThread) : PipeTest
 
     public override IReadOnlyList<string> Names => [name];
 
-    public override async Task RunAsync(PipeSettings settings, PipeReport report)
-    {
-        for (int run = 0; run < settings.Runs; run++)
-        {
-            var pair = new PipePair(oneThread: oneThread);
-            await using var owned = pair.ConfigureAwait(false);
-            (TcpSocket near, TcpSocket far) = await pair.ConnectAsync(7, noDelay: true, report.Stop).ConfigureAwait(false);
-            near.UnsafeInlineContinuations = far.UnsafeInlineContinuations = oneThread;
-            Task echo = EchoAsync(far);
-            await MeasureAsync(near, settings.Time, report).ConfigureAwait(false);
+    public override Task RunAsync(PipeSettings settings, PipeReport report) => report.RepeatAsync(settings, () => RunOnceAsync(settings.Time, report));
 
+    private async Task RunOnceAsync(TimeSpan time, PipeReport report)
+    {
+        var pair = new PipePair(oneThread: oneThread);
+        await using var owned = pair.ConfigureAwait(false);
+        (TcpSocket near, TcpSocket far) = await pair.ConnectAsync(7, noDelay: true, report.Stop).ConfigureAwait(false);
+        near.UnsafeInlineContinuations = far.UnsafeInlineContinuations = oneThread;
+        Task echo = EchoAsync(far);
+        try
+        {
+            await MeasureAsync(near, time, report).ConfigureAwait(false);
+        }
+        finally
+        {
             // What comes next must not run on the thread that the stacks are stopped with.
             await Task.Yield();
             near.Abort();
-            await echo.ConfigureAwait(false);
-            await Task.Yield();
+            await echo.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         }
     }
 
