@@ -227,6 +227,11 @@ internal sealed partial class TcpConnection
                 _flush.OnChunk(chunk, ReadFlushClock());
             }
 
+            else
+            {
+                BeginStep();
+            }
+
             copied += chunk;
             queuedHere += chunk;
             if (source.Remaining == 0)
