@@ -9,6 +9,7 @@ internal sealed class ThreadDriver(string name) : Driver
     private const long NanosPerMillisecond = 1_000_000;
     private readonly TimestampClock _clock = new(TimeProvider.System);
     private readonly object _gate = new();
+    private readonly AutoResetEvent _wake = new(false);
 
     // Replaced, never changed: the loop goes through the one that it has taken.
     private Worker[] _workers = [];
@@ -36,14 +37,11 @@ internal sealed class ThreadDriver(string name) : Driver
 
     public override void Wake(Worker worker)
     {
-        // "Set pending, then look whether it sleeps" against "set sleeping, then look whether anything is pending": both need a full fence.
+        // "Set pending, then look whether it sleeps" against "set sleeping, then look whether anything is pending": both need a full fence. Of all that find it asleep, one wakes it.
         Interlocked.Exchange(ref _pending, 1);
-        if (Volatile.Read(ref _sleeping) != 0)
+        if (Volatile.Read(ref _sleeping) != 0 && Interlocked.Exchange(ref _sleeping, 0) != 0)
         {
-            lock (_gate)
-            {
-                Monitor.PulseAll(_gate);
-            }
+            _wake.Set();
         }
     }
 
@@ -52,8 +50,7 @@ internal sealed class ThreadDriver(string name) : Driver
         lock (_gate)
         {
             Volatile.Write(ref _workers, Array.FindAll(_workers, other => other != worker));
-            Interlocked.Exchange(ref _pending, 1);
-            Monitor.PulseAll(_gate);
+            Wake(worker);
             while (Thread.CurrentThread != _thread && Array.IndexOf(_taken, worker) >= 0)
             {
                 Monitor.Wait(_gate);
@@ -111,30 +108,24 @@ internal sealed class ThreadDriver(string name) : Driver
 
     private void Sleep(Worker[] workers)
     {
-        lock (_gate)
+        Interlocked.Exchange(ref _sleeping, 1);
+        if (Volatile.Read(ref _pending) == 0)
         {
-            Interlocked.Exchange(ref _sleeping, 1);
-            if (Volatile.Read(ref _pending) == 0)
+            long deadline = long.MaxValue;
+            foreach (Worker worker in workers)
             {
-                long deadline = long.MaxValue;
-                foreach (Worker worker in workers)
-                {
-                    deadline = Math.Min(deadline, worker.NextDeadlineNanos);
-                }
-
-                long wait = deadline == long.MaxValue ? long.MaxValue : deadline - NowNanos;
-                if (wait == long.MaxValue)
-                {
-                    Monitor.Wait(_gate);
-                }
-                else if (wait > 0)
-                {
-                    // Rounded up: waking early would only mean another round.
-                    Monitor.Wait(_gate, (int)Math.Min((wait + NanosPerMillisecond - 1) / NanosPerMillisecond, 3_600_000));
-                }
+                deadline = Math.Min(deadline, worker.NextDeadlineNanos);
             }
 
-            Volatile.Write(ref _sleeping, 0);
+            long now = deadline == long.MaxValue ? 0 : NowNanos;
+            if (deadline > now)
+            {
+                // Rounded up: waking early would only mean another round, and so does an hour.
+                _wake.WaitOne((int)Math.Min((deadline - now - 1) / NanosPerMillisecond, 3_600_000 - 1) + 1);
+            }
         }
+
+        // A wake that comes too late for this sleep cuts the next one short; the round that follows finds nothing.
+        Volatile.Write(ref _sleeping, 0);
     }
 }
