@@ -42,7 +42,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     public int BacklogPackets => Volatile.Read(ref _backlogPackets);
 
     /// <summary>Times that the inner word was taken: tests count it to prove that the fast path of a flush takes none.</summary>
-    internal long InnerEntries { get; private set; }
+    internal int InnerEntries { get; private set; }
 
     /// <summary>Rules that this socket does without, for tests of the tests.</summary>
     internal Omission Omitted;
