@@ -4,6 +4,7 @@ namespace Penstock.Time;
 /// Drives workers on a named background thread of its own: what a stack without a device uses in real time. Several stacks may have the same driver; they then take
 /// turns on the one thread, and nothing that passes between them waits for another thread to wake.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "Somebody may still wake a driver that has stopped; the event goes with the last reference.")]
 internal sealed class ThreadDriver(string name) : Driver
 {
     private const long NanosPerMillisecond = 1_000_000;
