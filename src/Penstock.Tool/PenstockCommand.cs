@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using Penstock.Tool.Demo;
+using Penstock.Tool.Perf;
 using Penstock.Tool.Serve;
 
 namespace Penstock.Tool;
@@ -63,6 +64,7 @@ internal static class PenstockCommand
         {
             ServeCommand.Build(),
             DemoCommand.Build(),
+            PerfCommand.Build(),
         };
         foreach (Option option in root.Options)
         {
@@ -91,7 +93,8 @@ internal static class PenstockCommand
             int code = inner.Invoke(parseResult);
             Command verb = parseResult.CommandResult.Command;
             string examples = verb.Name == ServeCommand.Name ? ServeCommand.Examples
-                : verb is RootCommand ? $"{ServeCommand.Examples}\n{AfterFirstLine(DemoCommand.ExamplesFor(verb))}"
+                : verb is RootCommand ? $"{ServeCommand.Examples}\n{AfterFirstLine(DemoCommand.ExamplesFor(verb))}\n{AfterFirstLine(PerfCommand.Examples)}"
+                : verb.Name == PerfCommand.Name || verb.Parents.Any(parent => parent.Name == PerfCommand.Name) ? PerfCommand.Examples
                 : DemoCommand.ExamplesFor(verb);
             parseResult.InvocationConfiguration.Output.WriteLine(examples);
             return code;

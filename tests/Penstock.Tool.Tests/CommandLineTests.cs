@@ -48,6 +48,18 @@ public sealed class CommandLineTests
     [InlineData("on or off", "demo", "zerocopy", "--pure-zc", "half")]
     [InlineData("data_len or truesize", "demo", "zerocopy", "--downgrade", "bytes")]
     [InlineData("Add --live", "demo", "zerocopy", "--tun", "t0")]
+    [InlineData("penstock perf --help", "perf")]
+    [InlineData("pipe.rr64.pool", "perf", "pipe", "pipe.rr65")]
+    [InlineData("pipe.crr", "perf", "pipe", "pipe.r")]
+    [InlineData("penstock perf pipe --help", "perf", "pipe", "--jsn")]
+    [InlineData("1 and 1000", "perf", "pipe", "--runs", "0")]
+    [InlineData("50ms, 2s", "perf", "pipe", "--time", "2")]
+    [InlineData("50ms, 2s", "perf", "pipe", "--time", "0")]
+    [InlineData("--address", "perf", "server", "--tun", "t0")]
+    [InlineData("--tun", "perf", "server", "--address", "10.77.0.2/24")]
+    [InlineData("10.77.0.2/24", "perf", "server", "--tun", "t0", "--address", "10.77.0.2")]
+    [InlineData("network", "perf", "server", "--tun", "t0", "--address", "10.77.0.2/32")]
+    [InlineData("576 and 65535", "perf", "server", "--tun", "t0", "--address", "10.77.0.2/24", "--mtu", "100")]
     public async Task Wrong_arguments_get_one_line_and_exit_code_2(string hint, params string[] arguments)
     {
         (int code, string output, string error) = await RunAsync(arguments);
@@ -110,6 +122,20 @@ public sealed class CommandLineTests
         Assert.Equal(PenstockCommand.Success, code);
         Assert.Empty(error);
         Assert.Contains("penstock serve --root . --delay 50ms --loss 2% --rate 10mbit", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("perf", "--help")]
+    [InlineData("perf", "pipe", "--help")]
+    [InlineData("perf", "server", "--help")]
+    public async Task The_help_of_perf_has_its_own_examples(params string[] arguments)
+    {
+        (int code, string output, string error) = await RunAsync(arguments);
+
+        Assert.Equal(PenstockCommand.Success, code);
+        Assert.Empty(error);
+        Assert.Contains("penstock perf pipe pipe.bulk --json", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("penstock serve", output, StringComparison.Ordinal);
     }
 
     private static async Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments)

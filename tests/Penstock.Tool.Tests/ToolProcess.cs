@@ -43,14 +43,14 @@ internal sealed partial class ToolProcess : IDisposable
         return new ToolProcess(Process.Start(start)!);
     }
 
-    /// <summary>Waits until it serves and returns what it printed.</summary>
-    public async Task<string> ReadyAsync(CancellationToken cancel)
+    /// <summary>Waits until it serves, which the line that begins with <paramref name="mark"/> says, and returns what it printed.</summary>
+    public async Task<string> ReadyAsync(CancellationToken cancel, string mark = "Stop")
     {
         var output = new StringBuilder();
         while (await _process.StandardOutput.ReadLineAsync(cancel) is { } line)
         {
             output.AppendLine(line);
-            if (line.StartsWith("Stop", StringComparison.Ordinal))
+            if (line.StartsWith(mark, StringComparison.Ordinal))
             {
                 return output.ToString();
             }

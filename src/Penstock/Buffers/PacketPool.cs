@@ -34,16 +34,14 @@ internal sealed class PacketPool
 
     private static readonly int[] Sizes = [TinySlab, SmallSlab, MediumSlab, SendSlab, LargeSlab];
 
-    private readonly Shelf[] _shelves = new Shelf[Sizes.Length];
+    private readonly Shelf[] _shelves = Array.ConvertAll(Sizes, static _ => new Shelf());
+    private readonly FreeStore<PacketBuffer, BufferLink> _keptBuffers = new();
     private readonly long _passingCeiling;
     private readonly long _queueCeiling;
-    private SpinGate _bufferGate;
-    private PacketBuffer? _freeBuffers;
-    private int _keptBuffers;
+    private readonly TwoSidedSum _rented = new();
     private long _createdBuffers;
     private long _held;
     private long _heldMaximum;
-    private long _rented;
     private long _refusals;
 
     /// <summary>Creates a pool that will never hold more than <paramref name="limit"/> bytes.</summary>
@@ -63,7 +61,7 @@ internal sealed class PacketPool
     public long HeldMaximumBytes => Interlocked.Read(ref _heldMaximum);
 
     /// <summary>Bytes in use now; the rest of <see cref="HeldBytes"/> is kept for reuse.</summary>
-    public long RentedBytes => Interlocked.Read(ref _rented);
+    public long RentedBytes => _rented.Value;
 
     /// <summary>Slabs in use. Exact while nobody rents or returns.</summary>
     public long RentedSlabs
@@ -71,9 +69,9 @@ internal sealed class PacketPool
         get
         {
             long rented = 0;
-            foreach (ref Shelf shelf in _shelves.AsSpan())
+            foreach (Shelf shelf in _shelves)
             {
-                rented += Interlocked.Read(ref shelf.Created) - Volatile.Read(ref shelf.Kept);
+                rented += Interlocked.Read(ref shelf.Created) - shelf.Kept.Count;
             }
 
             return rented;
@@ -81,13 +79,13 @@ internal sealed class PacketPool
     }
 
     /// <summary>Buffers in use. Exact while nobody rents or returns.</summary>
-    public long RentedBuffers => Interlocked.Read(ref _createdBuffers) - Volatile.Read(ref _keptBuffers);
+    public long RentedBuffers => Interlocked.Read(ref _createdBuffers) - _keptBuffers.Count;
 
     /// <summary>Only packets that pass through get memory now: what waits in queues may not become more.</summary>
-    public bool IsCrowded => Interlocked.Read(ref _rented) > _queueCeiling;
+    public bool IsCrowded => _rented.IsAbove(_queueCeiling);
 
     /// <summary>Half of the limit is in use: time to take slabs no larger than what goes into them.</summary>
-    public bool IsTight => Interlocked.Read(ref _rented) > Limit / 2;
+    public bool IsTight => _rented.IsAbove(Limit / 2);
 
     /// <summary>Requests refused because the limit was reached.</summary>
     public long Refusals => Interlocked.Read(ref _refusals);
@@ -109,7 +107,7 @@ internal sealed class PacketPool
             return null;
         }
 
-        PacketBuffer? buffer = TakeKeptBuffer();
+        PacketBuffer? buffer = _keptBuffers.Take();
         if (buffer is null)
         {
             MakeRoom(BufferCost);
@@ -137,31 +135,22 @@ internal sealed class PacketPool
     public void GiveRoom(int bytes)
     {
         Interlocked.Add(ref _held, -bytes);
-        Interlocked.Add(ref _rented, -bytes);
+        _rented.Remove(bytes);
     }
 
     internal void Return(Slab slab)
     {
         DebugPoison(slab);
-        ref Shelf shelf = ref _shelves[slab.SizeClass];
-        shelf.Gate.Enter();
-        slab.NextFree = shelf.Free;
-        shelf.Free = slab;
-        shelf.Kept++;
-        shelf.Gate.Exit();
+        _shelves[slab.SizeClass].Kept.Return(slab);
 
         // Last: what is no longer counted as rented must be there to be taken.
-        Interlocked.Add(ref _rented, -CostOf(slab.SizeClass));
+        _rented.Remove(CostOf(slab.SizeClass));
     }
 
     internal void Return(PacketBuffer buffer)
     {
-        _bufferGate.Enter();
-        buffer.Next = _freeBuffers;
-        _freeBuffers = buffer;
-        _keptBuffers++;
-        _bufferGate.Exit();
-        Interlocked.Add(ref _rented, -BufferCost);
+        _keptBuffers.Return(buffer);
+        _rented.Remove(BufferCost);
     }
 
     private static int CostOf(int sizeClass) => Sizes[sizeClass] + SlabOverhead;
@@ -196,8 +185,8 @@ internal sealed class PacketPool
             return null;
         }
 
-        ref Shelf shelf = ref _shelves[sizeClass];
-        Slab? slab = shelf.TakeKept();
+        Shelf shelf = _shelves[sizeClass];
+        Slab? slab = shelf.Kept.Take();
         if (slab is null)
         {
             MakeRoom(cost);
@@ -216,12 +205,11 @@ internal sealed class PacketPool
     /// </summary>
     private bool Admit(int cost, long ceiling)
     {
-        if (Interlocked.Add(ref _rented, cost) <= ceiling)
+        if (_rented.TryAdd(cost, ceiling))
         {
             return true;
         }
 
-        Interlocked.Add(ref _rented, -cost);
         Interlocked.Increment(ref _refusals);
         return false;
     }
@@ -261,7 +249,7 @@ internal sealed class PacketPool
     {
         for (int i = _shelves.Length - 1; i >= 0; i--)
         {
-            if (_shelves[i].TakeKept() is not null)
+            if (_shelves[i].Kept.Take() is not null)
             {
                 Interlocked.Decrement(ref _shelves[i].Created);
                 Interlocked.Add(ref _held, -CostOf(i));
@@ -269,7 +257,7 @@ internal sealed class PacketPool
             }
         }
 
-        if (TakeKeptBuffer() is null)
+        if (_keptBuffers.Take() is null)
         {
             return false;
         }
@@ -277,20 +265,6 @@ internal sealed class PacketPool
         Interlocked.Decrement(ref _createdBuffers);
         Interlocked.Add(ref _held, -BufferCost);
         return true;
-    }
-
-    private PacketBuffer? TakeKeptBuffer()
-    {
-        _bufferGate.Enter();
-        PacketBuffer? buffer = _freeBuffers;
-        if (buffer is not null)
-        {
-            _freeBuffers = buffer.Next;
-            _keptBuffers--;
-        }
-
-        _bufferGate.Exit();
-        return buffer;
     }
 
     private void NoteMaximum(long held)
@@ -308,25 +282,20 @@ internal sealed class PacketPool
         }
     }
 
-    private struct Shelf
+    /// <summary>The slabs of one size.</summary>
+    private sealed class Shelf
     {
-        public SpinGate Gate;
-        public Slab? Free;
-        public int Kept;
+        public readonly FreeStore<Slab, SlabLink> Kept = new();
         public long Created;
+    }
 
-        public Slab? TakeKept()
-        {
-            Gate.Enter();
-            Slab? slab = Free;
-            if (slab is not null)
-            {
-                Free = slab.NextFree;
-                Kept--;
-            }
+    private readonly struct SlabLink : IFreeLink<Slab>
+    {
+        public static ref Slab? Of(Slab block) => ref block.NextFree;
+    }
 
-            Gate.Exit();
-            return slab;
-        }
+    private readonly struct BufferLink : IFreeLink<PacketBuffer>
+    {
+        public static ref PacketBuffer? Of(PacketBuffer block) => ref block.Next;
     }
 }

@@ -29,6 +29,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     private SocketEvents _pendingEvents;
     private int _collectedEvents;
     private WaitQueue _waiters;
+    private long _stepNanos;
 
     /// <summary>The worker that this socket's packets and timers run on.</summary>
     public Worker Worker { get; protected set; } = worker;
@@ -41,7 +42,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     public int BacklogPackets => Volatile.Read(ref _backlogPackets);
 
     /// <summary>Times that the inner word was taken: tests count it to prove that the fast path of a flush takes none.</summary>
-    internal long InnerEntries { get; private set; }
+    internal int InnerEntries { get; private set; }
 
     /// <summary>Rules that this socket does without, for tests of the tests.</summary>
     internal Omission Omitted;
@@ -49,6 +50,15 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     IWakeTarget? IWakeTarget.NextWake { get; set; }
 
     bool IWakeTarget.WakeCollected { get; set; }
+
+    /// <summary>
+    /// The time of the owner's present step, read when it is first asked for: reading a clock costs as much as much of what a step does (Linux: <c>tcp_mstamp</c>). A step is one packet, one timer, one
+    /// segment that is sent, or what a call does between two of them. Only the owner.
+    /// </summary>
+    protected long StepNanos => _stepNanos != 0 ? _stepNanos : _stepNanos = Worker.NowNanos;
+
+    /// <summary>Another step begins: time has passed.</summary>
+    protected void BeginStep() => _stepNanos = 0;
 
     /// <summary>Owning, right now or not at all.</summary>
     public bool TryOwn()
@@ -58,6 +68,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         if (mine)
         {
             _owned = true;
+            _stepNanos = 0;
         }
 
         _inner.Exit();
@@ -108,6 +119,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             _owned = true;
             _inner.Exit();
+            BeginStep();
             ProcessPacket(packet);
             Release(worker);
             return;
@@ -143,6 +155,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
 
         _owned = true;
         _inner.Exit();
+        BeginStep();
         RunDeferred(work);
         Release(worker);
     }
@@ -179,9 +192,11 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         _inner.Exit();
         if (work != DeferredWork.None)
         {
+            BeginStep();
             RunDeferred(work);
         }
 
+        BeginStep();
         return true;
     }
 
@@ -207,6 +222,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             }
 
             _inner.Exit();
+            BeginStep();
             RunDeferred(work);
             EnterInner();
             if ((Omitted & Omission.BacklogLengthKept) != 0)
@@ -226,6 +242,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         else
         {
             // Handed over: the flag stays set, so nobody can come in between.
+            _stepNanos = 0;
             _waiterHead = next.NextWaiter;
             if (_waiterHead is null)
             {
@@ -339,6 +356,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         if (mine)
         {
             _owned = true;
+            _stepNanos = 0;
         }
         else if ((Omitted & Omission.WaitersInOrder) != 0)
         {
@@ -452,6 +470,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
                     OnWaited(packet.QueuedNanos);
                 }
 
+                BeginStep();
                 ProcessPacket(packet);
                 packet = next;
             }

@@ -17,6 +17,7 @@ internal sealed partial class TcpConnection
     private long ReadFlushClock()
     {
         _flushClockReads++;
+        BeginStep();
         return Now;
     }
 

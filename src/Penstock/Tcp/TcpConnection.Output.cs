@@ -374,6 +374,7 @@ internal sealed partial class TcpConnection
         }
 
         clone.CloneFrom(buffer);
+        BeginStep();
         long now = Now;
         bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
         if (buffer.Length > 0 && _packetsOut == 0)

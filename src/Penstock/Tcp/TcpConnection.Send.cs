@@ -29,7 +29,7 @@ internal sealed partial class TcpConnection
 {
     private FlushPolicy _flush = new();
     private bool _tailWithheld;
-    private long _flushClockReads;
+    private int _flushClockReads;
     private bool _sendWaits;
     private TurnQueue _sendTurn;
     private long _memoryAtNanos = Never;
@@ -226,6 +226,11 @@ internal sealed partial class TcpConnection
             if (_flush.IsTimed)
             {
                 _flush.OnChunk(chunk, ReadFlushClock(), copies);
+            }
+
+            else
+            {
+                BeginStep();
             }
 
             copied += chunk;

@@ -131,8 +131,8 @@ internal sealed partial class TcpConnection : OwnedSocket
     private long _establishedNanos;
     private int _flushes, _emptyChecks, _receiveFlushes, _backlogEnqueued, _backlogCoalesced, _backlogDrops;
 
-    /// <summary>Now, read freshly: an owner that copies or transmits for long must not use one stamp for all of it.</summary>
-    private long Now => Worker.NowNanos;
+    /// <summary>Now, to the step: an owner that copies or transmits for long begins a new one for each chunk and segment.</summary>
+    private long Now => StepNanos;
 
     private PacketPool Pool => _stack.Pool;
 

@@ -1,36 +1,48 @@
 namespace Penstock.Time;
 
-/// <summary>Drives one worker on a named background thread of its own: what a stack without a device uses in real time.</summary>
+/// <summary>
+/// Drives workers on a named background thread of its own: what a stack without a device uses in real time. Several stacks may have the same driver; they then take
+/// turns on the one thread, and nothing that passes between them waits for another thread to wake.
+/// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "Somebody may still wake a driver that has stopped; the event goes with the last reference.")]
 internal sealed class ThreadDriver(string name) : Driver
 {
     private const long NanosPerMillisecond = 1_000_000;
     private readonly TimestampClock _clock = new(TimeProvider.System);
     private readonly object _gate = new();
-    private Worker? _worker;
+    private readonly AutoResetEvent _wake = new(false);
+
+    // Replaced, never changed: the loop goes through the one that it has taken.
+    private Worker[] _workers = [];
+    private Worker[] _taken = [];
     private Thread? _thread;
     private int _pending;
     private int _sleeping;
-    private bool _stop;
 
     public override long NowNanos => _clock.NowNanos;
 
     public override void Start(Worker worker)
     {
-        _worker = worker;
-        _thread = new Thread(Loop) { IsBackground = true, Name = name };
-        _thread.UnsafeStart();
+        lock (_gate)
+        {
+            Volatile.Write(ref _workers, [.. _workers, worker]);
+            if (_thread is null)
+            {
+                _thread = new Thread(Loop) { IsBackground = true, Name = name };
+                _thread.UnsafeStart();
+            }
+        }
+
+        Wake(worker);
     }
 
     public override void Wake(Worker worker)
     {
-        // "Set pending, then look whether it sleeps" against "set sleeping, then look whether anything is pending": both need a full fence.
+        // "Set pending, then look whether it sleeps" against "set sleeping, then look whether anything is pending": both need a full fence. Of all that find it asleep, one wakes it.
         Interlocked.Exchange(ref _pending, 1);
-        if (Volatile.Read(ref _sleeping) != 0)
+        if (Volatile.Read(ref _sleeping) != 0 && Interlocked.Exchange(ref _sleeping, 0) != 0)
         {
-            lock (_gate)
-            {
-                Monitor.Pulse(_gate);
-            }
+            _wake.Set();
         }
     }
 
@@ -38,50 +50,83 @@ internal sealed class ThreadDriver(string name) : Driver
     {
         lock (_gate)
         {
-            _stop = true;
-            Monitor.Pulse(_gate);
-        }
-
-        if (Thread.CurrentThread != _thread)
-        {
-            _thread!.Join();
+            Volatile.Write(ref _workers, Array.FindAll(_workers, other => other != worker));
+            Wake(worker);
+            while (Thread.CurrentThread != _thread && Array.IndexOf(_taken, worker) >= 0)
+            {
+                Monitor.Wait(_gate);
+            }
         }
     }
 
     private void Loop()
     {
-        Worker worker = _worker!;
-        while (!Volatile.Read(ref _stop))
+        while (true)
         {
-            Interlocked.Exchange(ref _pending, 0);
-            if (!worker.Run())
+            Worker[] workers = Volatile.Read(ref _workers);
+            if (workers != _taken && !Take(workers))
             {
-                Sleep(worker);
+                return;
+            }
+
+            Interlocked.Exchange(ref _pending, 0);
+            bool more = false;
+            foreach (Worker worker in workers)
+            {
+                more |= worker.Run();
+                if (Volatile.Read(ref _workers) != workers)
+                {
+                    // One may have been stopped by what just ran.
+                    more = true;
+                    break;
+                }
+            }
+
+            if (!more)
+            {
+                Sleep(workers);
             }
         }
     }
 
-    private void Sleep(Worker worker)
+    /// <summary>From here on others are driven, which <see cref="Stop"/> waits for; false when none is left, and the thread ends.</summary>
+    private bool Take(Worker[] workers)
     {
         lock (_gate)
         {
-            Interlocked.Exchange(ref _sleeping, 1);
-            if (Volatile.Read(ref _pending) == 0 && !_stop)
+            _taken = workers;
+            Monitor.PulseAll(_gate);
+            if (_workers.Length == 0)
             {
-                long deadline = worker.NextDeadlineNanos;
-                long wait = deadline == long.MaxValue ? long.MaxValue : deadline - NowNanos;
-                if (wait == long.MaxValue)
-                {
-                    Monitor.Wait(_gate);
-                }
-                else if (wait > 0)
-                {
-                    // Rounded up: waking early would only mean another round.
-                    Monitor.Wait(_gate, (int)Math.Min((wait + NanosPerMillisecond - 1) / NanosPerMillisecond, 3_600_000));
-                }
+                _taken = [];
+                _thread = null;
+                return false;
             }
 
-            Volatile.Write(ref _sleeping, 0);
+            return true;
         }
+    }
+
+    private void Sleep(Worker[] workers)
+    {
+        Interlocked.Exchange(ref _sleeping, 1);
+        if (Volatile.Read(ref _pending) == 0)
+        {
+            long deadline = long.MaxValue;
+            foreach (Worker worker in workers)
+            {
+                deadline = Math.Min(deadline, worker.NextDeadlineNanos);
+            }
+
+            long now = deadline == long.MaxValue ? 0 : NowNanos;
+            if (deadline > now)
+            {
+                // Rounded up: waking early would only mean another round, and so does an hour.
+                _wake.WaitOne((int)Math.Min((deadline - now - 1) / NanosPerMillisecond, 3_600_000 - 1) + 1);
+            }
+        }
+
+        // A wake that comes too late for this sleep cuts the next one short; the round that follows finds nothing.
+        Volatile.Write(ref _sleeping, 0);
     }
 }

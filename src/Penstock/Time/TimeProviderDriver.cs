@@ -61,8 +61,9 @@ internal sealed class TimeProviderDriver(TimeProvider provider) : Driver, IThrea
             long deadline = _worker.NextDeadlineNanos;
             if (deadline != long.MaxValue)
             {
-                // TimeSpan counts 100 ns: round up so that the deadline has passed when the timer fires.
-                long wait = Math.Max(0, deadline - NowNanos);
+                // TimeSpan counts 100 ns: round up so that the deadline has passed when the timer fires. What was posted just now counts as due at the beginning of time.
+                long now = NowNanos;
+                long wait = deadline > now ? deadline - now : 0;
                 _timer!.Change(TimeSpan.FromTicks((wait + 99) / 100), Timeout.InfiniteTimeSpan);
             }
         }

@@ -14,20 +14,12 @@ internal sealed class TimerQueue
     private SpinGate _gate;
     private int _count;
     private long _order;
+    private long _nextNanos = long.MaxValue;
 
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>The earliest deadline, or <see cref="long.MaxValue"/>.</summary>
-    public long NextNanos
-    {
-        get
-        {
-            _gate.Enter();
-            long next = _count == 0 ? long.MaxValue : _heap[0]!.FiledNanos;
-            _gate.Exit();
-            return next;
-        }
-    }
+    /// <summary>The earliest deadline, or <see cref="long.MaxValue"/>. A plain read: it is looked at after each batch of packets.</summary>
+    public long NextNanos => Volatile.Read(ref _nextNanos);
 
     /// <summary>Files an entry, or moves it if it is filed for later than <paramref name="atNanos"/>. Returns true when it became the earliest of all.</summary>
     public bool File(TimerEntry entry, long atNanos)
@@ -61,6 +53,7 @@ internal sealed class TimerQueue
         }
 
         bool first = entry.HeapIndex == 0;
+        NoteNext();
         _gate.Exit();
         return first;
     }
@@ -71,6 +64,7 @@ internal sealed class TimerQueue
         if (entry.HeapIndex >= 0)
         {
             RemoveAt(entry.HeapIndex);
+            NoteNext();
         }
 
         _gate.Exit();
@@ -79,7 +73,7 @@ internal sealed class TimerQueue
     /// <summary>Takes the earliest entry that is due at <paramref name="nowNanos"/>, or null.</summary>
     public TimerEntry? TakeDue(long nowNanos)
     {
-        if (Volatile.Read(ref _count) == 0)
+        if (NextNanos > nowNanos)
         {
             return null;
         }
@@ -90,11 +84,14 @@ internal sealed class TimerQueue
         {
             due = _heap[0]!;
             RemoveAt(0);
+            NoteNext();
         }
 
         _gate.Exit();
         return due;
     }
+
+    private void NoteNext() => Volatile.Write(ref _nextNanos, _count == 0 ? long.MaxValue : _heap[0]!.FiledNanos);
 
     private void RemoveAt(int index)
     {

@@ -61,7 +61,14 @@ internal sealed class Worker
     /// <summary>Files a timer of something that lives on this worker and wakes the driver if it became the earliest.</summary>
     public void Arm(TimerEntry entry, long atNanos)
     {
-        if (Timers.File(entry, atNanos) && Volatile.Read(ref _running) == 0)
+        if (!Timers.File(entry, atNanos))
+        {
+            return;
+        }
+
+        // "File, then look whether it runs" against "end the run, then look at the earliest deadline": both need a full fence.
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _running) == 0)
         {
             _driver.Wake(this);
         }
@@ -167,10 +174,17 @@ internal sealed class Worker
         finally
         {
             FireWakes();
-            Volatile.Write(ref _running, 0);
+            Interlocked.Exchange(ref _running, 0);
         }
 
-        return HasReady || Timers.NextNanos <= NowNanos;
+        if (HasReady)
+        {
+            return true;
+        }
+
+        // Only near it, as a clock costs: a deadline that is not even filed needs none.
+        long next = Timers.NextNanos;
+        return next != long.MaxValue && next <= NowNanos;
     }
 
     /// <summary>Frees what still waits. The driver has been stopped.</summary>

@@ -1,0 +1,151 @@
+using System.Runtime.CompilerServices;
+
+namespace Penstock.Buffers;
+
+/// <summary>Where a kind of block keeps its link while it lies in a <see cref="FreeStore{T, TLink}"/>.</summary>
+internal interface IFreeLink<T>
+    where T : class
+{
+    static abstract ref T? Of(T block);
+}
+
+/// <summary>
+/// Blocks that are kept for reuse. Whoever receives takes and whoever reads gives back, often at the same time on two processors: they use two stacks that lie apart in memory, and what was given back
+/// is moved over as a whole when there is nothing left to take. Any thread.
+/// </summary>
+internal sealed class FreeStore<T, TLink>
+    where T : class
+    where TLink : struct, IFreeLink<T>
+{
+    private readonly Stack _toTake = new();
+    private readonly Stack _returned = new();
+
+    /// <summary>Blocks in it. Exact while nobody takes or returns.</summary>
+    public int Count => Volatile.Read(ref _toTake.Count) + Volatile.Read(ref _returned.Count);
+
+    /// <summary>A block, or null when there is none.</summary>
+    public T? Take()
+    {
+        _toTake.Gate.Enter();
+        T? block = _toTake.Head ?? MoveHoldingGate();
+        if (block is not null)
+        {
+            _toTake.Head = TLink.Of(block);
+            _toTake.Count--;
+        }
+
+        _toTake.Gate.Exit();
+        return block;
+    }
+
+    public void Return(T block)
+    {
+        _returned.Gate.Enter();
+        TLink.Of(block) = _returned.Head;
+        _returned.Head = block;
+        _returned.Count++;
+        _returned.Gate.Exit();
+    }
+
+    /// <summary>Makes all that was returned the blocks to take; the first of them. The one place where a gate is entered within another, always in this order.</summary>
+    private T? MoveHoldingGate()
+    {
+        if (Volatile.Read(ref _returned.Head) is null)
+        {
+            return null;
+        }
+
+        _returned.Gate.Enter();
+        T? head = _returned.Head;
+        _toTake.Head = head;
+        _toTake.Count += _returned.Count;
+        _returned.Head = null;
+        _returned.Count = 0;
+        _returned.Gate.Exit();
+        return head;
+    }
+
+    /// <summary>An object of its own that is larger than the two lines of memory which processors fetch at a time.</summary>
+    private sealed class Stack
+    {
+        public SpinGate Gate;
+        public int Count;
+        public T? Head;
+        private Padding _padding;
+
+        [InlineArray(14)]
+        private struct Padding
+        {
+            private long _first;
+        }
+    }
+}
+
+/// <summary>A sum that two sides work on apart: one adds, one takes off, and only who comes near a ceiling looks at both.</summary>
+internal sealed class TwoSidedSum
+{
+    private readonly Side _added = new();
+    private readonly Side _removed = new();
+
+    /// <summary>What is there now.</summary>
+    public long Value
+    {
+        get
+        {
+            // In this order: what is read too late makes the sum too large, never too small.
+            long removed = Interlocked.Read(ref _removed.Sum);
+            return Interlocked.Read(ref _added.Sum) - removed;
+        }
+    }
+
+    /// <summary>Adds <paramref name="count"/> unless the value would pass <paramref name="ceiling"/>.</summary>
+    public bool TryAdd(long count, long ceiling)
+    {
+        long added = Interlocked.Add(ref _added.Sum, count);
+        if (added - Volatile.Read(ref _added.Seen) <= ceiling)
+        {
+            return true;
+        }
+
+        // What was seen of the other side may be old, and then too much seems to be there: look again.
+        long removed = Interlocked.Read(ref _removed.Sum);
+        Volatile.Write(ref _added.Seen, removed);
+        if (added - removed <= ceiling)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref _added.Sum, -count);
+        return false;
+    }
+
+    public void Remove(long count) => Interlocked.Add(ref _removed.Sum, count);
+
+    /// <summary>Whether the value is above <paramref name="mark"/>.</summary>
+    public bool IsAbove(long mark)
+    {
+        if (Interlocked.Read(ref _added.Sum) - Volatile.Read(ref _added.Seen) <= mark)
+        {
+            return false;
+        }
+
+        long removed = Interlocked.Read(ref _removed.Sum);
+        Volatile.Write(ref _added.Seen, removed);
+        return Interlocked.Read(ref _added.Sum) - removed > mark;
+    }
+
+    private sealed class Side
+    {
+        public long Sum;
+
+        /// <summary>The other side's sum when it was last looked at.</summary>
+        public long Seen;
+        private Padding _padding;
+
+        [InlineArray(14)]
+        private struct Padding
+        {
+            private long _first;
+        }
+    }
+}
