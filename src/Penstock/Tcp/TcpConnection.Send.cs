@@ -227,9 +227,9 @@ internal sealed partial class TcpConnection
             {
                 _flush.OnChunk(chunk, ReadFlushClock(), copies);
             }
-
             else
             {
+                // Time may have passed in the copy: the next stamp is a new one.
                 BeginStep();
             }
 
