@@ -29,6 +29,7 @@ internal sealed class SynReceivedEntry : FlowEntry
     public bool WindowScalingOk;
     public bool TimestampsOk;
     public bool SackOk;
+    public bool EcnOk;
     public bool IsCookie;
 
     /// <summary>The window of the SYN-ACK and its scale; the same choice for a request and for the cookie that stands for one.</summary>

@@ -82,6 +82,13 @@ internal sealed partial class TcpConnection
         OptionalMemory = _zeroCopy?.OptionalBytes ?? 0,
     };
 
+    /// <summary>Times that reordering was seen (tcpi_reord_seen), segments that DSACKs reported (tcpi_dsack_dups), queued buffers that ACKs and timers looked at.</summary>
+    public (int Reorderings, long Duplicates, long Visited, int RackSteps) RecoveryFigures =>
+        _recovery is { } recovery ? (recovery.ReorderingEvents, recovery.DuplicatesReported, recovery.Visited, recovery.Rack.Steps) : (0, 0, 0, 1);
+
+    /// <summary>ECN was agreed on (RFC 3168; Linux: TCPI_OPT_ECN).</summary>
+    public bool UsesEcn => _ecn.IsOn && IsSynchronized;
+
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
 

@@ -113,13 +113,22 @@ internal sealed partial class TcpConnection
             }
         }
 
+        windowLimited |= PacketsInFlight >= Cwnd.Window;
+        if (sent > 0 || windowLimited)
+        {
+            ValidateCongestionWindow(windowLimited);
+        }
+
         if (sent > 0)
         {
-            Recovery.OnSent(sent);
-            ValidateCongestionWindow(windowLimited || PacketsInFlight >= Cwnd.Window);
+            if (Recovery.IsReducing)
+            {
+                Recovery.Reduction.OnSent(sent);
+            }
+
             if (!probing)
             {
-                ScheduleLossProbe();
+                ScheduleLossProbe(advancing: false);
             }
 
             return false;
@@ -377,7 +386,7 @@ internal sealed partial class TcpConnection
         BeginStep();
         long now = Now;
         bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
-        if (buffer.Length > 0 && _packetsOut == 0)
+        if (buffer.Length > 0 && PacketsInFlight == 0)
         {
             OnTransmitStart(now);
         }
@@ -451,6 +460,12 @@ internal sealed partial class TcpConnection
             flags |= TcpFlags.Urg;
         }
 
+        byte tos = _tos;
+        if (!syn && (flags & TcpFlags.Rst) == 0)
+        {
+            _ecn.Stamp(newData: packet.Length > 0 && packet.Sequence.AtOrAfter(_sndNxt), ref flags, ref tos);
+        }
+
         ushort window = syn ? (ushort)Math.Min(_rcvWnd, 65535u) : SelectWindow();
         var header = new TcpSegmentHeader
         {
@@ -483,7 +498,7 @@ internal sealed partial class TcpConnection
 
         _segmentsOut++;
         long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
-        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
+        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, tos, dontFragment: true))
         {
             return true;
         }

@@ -313,6 +313,18 @@ public enum StackCounter
 
     /// <summary>Backlog flushes of a receive that found something to do.</summary>
     TcpBacklogReceiveFlushes,
+
+    /// <summary>Reductions taken back because DSACKs reported every retransmission as a duplicate.</summary>
+    TcpDsackUndo,
+
+    /// <summary>Reductions taken back by a partial ACK for what had only been late.</summary>
+    TcpPartialUndo,
+
+    /// <summary>Timeouts found to be unnecessary and undone.</summary>
+    TcpLossUndo,
+
+    /// <summary>Those of them that F-RTO found (RFC 5682).</summary>
+    TcpSpuriousRtos,
 }
 
 /// <summary>
