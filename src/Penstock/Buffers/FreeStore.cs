@@ -38,6 +38,46 @@ internal sealed class FreeStore<T, TLink>
         return block;
     }
 
+    /// <summary>Up to <paramref name="most"/> blocks, linked; how many there are.</summary>
+    public int Take(int most, out T? chain)
+    {
+        chain = null;
+        if (Volatile.Read(ref _toTake.Head) is null && Volatile.Read(ref _returned.Head) is null)
+        {
+            return 0;
+        }
+
+        int count = 0;
+        _toTake.Gate.Enter();
+        T? last = null;
+        for (T? block = _toTake.Head ?? MoveHoldingGate(); block is not null && count < most; block = TLink.Of(block))
+        {
+            chain ??= block;
+            last = block;
+            count++;
+        }
+
+        if (last is not null)
+        {
+            _toTake.Head = TLink.Of(last);
+            _toTake.Count -= count;
+            TLink.Of(last) = null;
+        }
+
+        _toTake.Gate.Exit();
+        return count;
+    }
+
+    /// <summary>Gives back <paramref name="count"/> blocks that are linked from <paramref name="first"/> to <paramref name="last"/>.</summary>
+    public void Return(T first, T last, int count)
+    {
+        _returned.Gate.Enter();
+        TLink.Of(last) = _returned.Head;
+        _returned.Head = first;
+        _returned.Count += count;
+        _returned.Gate.Exit();
+    }
+
     public void Return(T block)
     {
         _returned.Gate.Enter();
@@ -78,6 +118,51 @@ internal sealed class FreeStore<T, TLink>
         {
             private long _first;
         }
+    }
+}
+
+/// <summary>Blocks that one thread has at hand, linked. A mutable struct: keep it in a field.</summary>
+internal struct MagazineStack<T, TLink>
+    where T : class
+    where TLink : struct, IFreeLink<T>
+{
+    private T? _head;
+
+    public int Count { get; private set; }
+
+    public T? TryTake()
+    {
+        T? block = _head;
+        if (block is not null)
+        {
+            _head = TLink.Of(block);
+            Count--;
+        }
+
+        return block;
+    }
+
+    public void Add(T block)
+    {
+        TLink.Of(block) = _head;
+        _head = block;
+        Count++;
+    }
+
+    /// <summary>Makes a linked chain of <paramref name="count"/> blocks all that is at hand; there was nothing.</summary>
+    public void Fill(T? chain, int count) => (_head, Count) = (chain, count);
+
+    /// <summary>Takes out <paramref name="count"/> blocks, of which there are as many, as a chain.</summary>
+    public void Detach(int count, out T first, out T last)
+    {
+        first = last = _head!;
+        for (int i = 1; i < count; i++)
+        {
+            last = TLink.Of(last)!;
+        }
+
+        _head = TLink.Of(last);
+        Count -= count;
     }
 }
 

@@ -10,6 +10,9 @@ namespace Penstock.Buffers;
 /// What is rented has three ceilings, so that memory which stays for long cannot lock out what gives memory back: the lowest for what applications queue
 /// (<see cref="RentQueueSlab"/>, <see cref="IsCrowded"/>), above it room for packets that pass through, and on top a reserve for forced grants (first buffer, ACK, FIN, RST, received ACKs).
 /// </para>
+/// <para>
+/// While there is plenty, each thread has a few small blocks at hand (<see cref="Magazine"/>): to take and give those back costs no interlocked operation. Towards the ceilings they count as rented.
+/// </para>
 /// </summary>
 internal sealed class PacketPool
 {
@@ -32,6 +35,10 @@ internal sealed class PacketPool
     /// <summary>A buffer's object with the overflow table that it may get at any time, when it is too late to be refused.</summary>
     private const int BufferCost = PacketBuffer.ObjectSize + PacketBuffer.OverflowSize;
 
+    /// <summary>Threads that may have a magazine, and the part of the limit, one in so many, that all magazines together may keep from others.</summary>
+    private const int MostMagazines = 128;
+    private const int MagazineShare = 32;
+
     private static readonly int[] Sizes = [TinySlab, SmallSlab, MediumSlab, SendSlab, LargeSlab];
 
     private readonly Shelf[] _shelves = Array.ConvertAll(Sizes, static _ => new Shelf());
@@ -39,6 +46,8 @@ internal sealed class PacketPool
     private readonly long _passingCeiling;
     private readonly long _queueCeiling;
     private readonly TwoSidedSum _rented = new();
+    private readonly long _plenty;
+    private readonly Magazine?[] _magazines;
     private long _createdBuffers;
     private long _held;
     private long _heldMaximum;
@@ -51,6 +60,8 @@ internal sealed class PacketPool
         long reserve = Math.Min(DefaultReserve, limit / 8);
         _passingCeiling = limit - reserve;
         _queueCeiling = _passingCeiling - Math.Max(reserve, limit / 16);
+        _plenty = limit / 2;
+        _magazines = new Magazine?[Math.Min(MostMagazines, limit / MagazineShare / Magazine.MostBytes)];
     }
 
     public long Limit { get; }
@@ -61,7 +72,19 @@ internal sealed class PacketPool
     public long HeldMaximumBytes => Interlocked.Read(ref _heldMaximum);
 
     /// <summary>Bytes in use now; the rest of <see cref="HeldBytes"/> is kept for reuse.</summary>
-    public long RentedBytes => _rented.Value;
+    public long RentedBytes
+    {
+        get
+        {
+            long rented = _rented.Value;
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine is null ? 0 : (magazine.Buffers.Count * (long)BufferCost) + (magazine.Tiny.Count * (long)CostOf(0)) + (magazine.Small.Count * (long)CostOf(1));
+            }
+
+            return rented;
+        }
+    }
 
     /// <summary>Slabs in use. Exact while nobody rents or returns.</summary>
     public long RentedSlabs
@@ -74,12 +97,29 @@ internal sealed class PacketPool
                 rented += Interlocked.Read(ref shelf.Created) - shelf.Kept.Count;
             }
 
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine is null ? 0 : magazine.Tiny.Count + magazine.Small.Count;
+            }
+
             return rented;
         }
     }
 
     /// <summary>Buffers in use. Exact while nobody rents or returns.</summary>
-    public long RentedBuffers => Interlocked.Read(ref _createdBuffers) - _keptBuffers.Count;
+    public long RentedBuffers
+    {
+        get
+        {
+            long rented = Interlocked.Read(ref _createdBuffers) - _keptBuffers.Count;
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine?.Buffers.Count ?? 0;
+            }
+
+            return rented;
+        }
+    }
 
     /// <summary>Only packets that pass through get memory now: what waits in queues may not become more.</summary>
     public bool IsCrowded => _rented.IsAbove(_queueCeiling);
@@ -102,6 +142,19 @@ internal sealed class PacketPool
     /// <summary>Rents an empty buffer; null when the limit is reached.</summary>
     public PacketBuffer? RentBuffer(bool forced = false)
     {
+        PacketBuffer? buffer = MagazineOfThread() is { } magazine ? TakeFrom(ref magazine.Buffers, _keptBuffers, BufferCost) : null;
+        if (buffer is null && (buffer = RentSharedBuffer(forced)) is null)
+        {
+            return null;
+        }
+
+        buffer.Next = null;
+        buffer.OnRented();
+        return buffer;
+    }
+
+    private PacketBuffer? RentSharedBuffer(bool forced)
+    {
         if (!Admit(BufferCost, forced ? Limit : _passingCeiling))
         {
             return null;
@@ -115,8 +168,6 @@ internal sealed class PacketPool
             buffer = new PacketBuffer(this);
         }
 
-        buffer.Next = null;
-        buffer.OnRented();
         return buffer;
     }
 
@@ -141,6 +192,13 @@ internal sealed class PacketPool
     internal void Return(Slab slab)
     {
         DebugPoison(slab);
+        if (slab.SizeClass <= Magazine.LargestClass && MagazineOfThread() is { } magazine)
+        {
+            Shelf shelf = _shelves[slab.SizeClass];
+            GiveTo(ref slab.SizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, slab, CostOf(slab.SizeClass));
+            return;
+        }
+
         _shelves[slab.SizeClass].Kept.Return(slab);
 
         // Last: what is no longer counted as rented must be there to be taken.
@@ -149,6 +207,12 @@ internal sealed class PacketPool
 
     internal void Return(PacketBuffer buffer)
     {
+        if (MagazineOfThread() is { } magazine)
+        {
+            GiveTo(ref magazine.Buffers, _keptBuffers, buffer, BufferCost);
+            return;
+        }
+
         _keptBuffers.Return(buffer);
         _rented.Remove(BufferCost);
     }
@@ -180,13 +244,23 @@ internal sealed class PacketPool
     {
         int sizeClass = ClassOf(size);
         int cost = CostOf(sizeClass);
+        Shelf shelf = _shelves[sizeClass];
+        Slab? slab = sizeClass <= Magazine.LargestClass && MagazineOfThread() is { } magazine
+            ? TakeFrom(ref sizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, cost)
+            : null;
+        if (slab is not null)
+        {
+            slab.NextFree = null;
+            slab.StartReferences();
+            return slab;
+        }
+
         if (!Admit(cost, ceiling))
         {
             return null;
         }
 
-        Shelf shelf = _shelves[sizeClass];
-        Slab? slab = shelf.Kept.Take();
+        slab = shelf.Kept.Take();
         if (slab is null)
         {
             MakeRoom(cost);
@@ -197,6 +271,92 @@ internal sealed class PacketPool
         slab.NextFree = null;
         slab.StartReferences();
         return slab;
+    }
+
+    /// <summary>The blocks that the calling thread has at hand; null when memory is not plenty, or the thread came late.</summary>
+    private Magazine? MagazineOfThread()
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        if ((uint)thread >= (uint)_magazines.Length)
+        {
+            return null;
+        }
+
+        if (_rented.IsAbove(_plenty))
+        {
+            EmptyMagazine(_magazines[thread]);
+            return null;
+        }
+
+        return _magazines[thread] ??= new Magazine();
+    }
+
+    /// <summary>A block that this thread has at hand, after fetching some more if there was none; null when none is kept anywhere.</summary>
+    private T? TakeFrom<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        if (hand.TryTake() is { } block)
+        {
+            return block;
+        }
+
+        if (!_rented.TryAdd(cost * (long)Magazine.Move, _plenty))
+        {
+            return null;
+        }
+
+        int count = kept.Take(Magazine.Move, out T? chain);
+        if (count < Magazine.Move)
+        {
+            _rented.Remove(cost * (long)(Magazine.Move - count));
+        }
+
+        hand.Fill(chain, count);
+        return hand.TryTake();
+    }
+
+    private void GiveTo<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, T block, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        hand.Add(block);
+        if (hand.Count > Magazine.Most)
+        {
+            GiveBack(ref hand, kept, Magazine.Move, cost);
+        }
+    }
+
+    private void GiveBack<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int count, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        hand.Detach(count, out T first, out T last);
+        kept.Return(first, last, count);
+        _rented.Remove(cost * (long)count);
+    }
+
+    private void EmptyMagazine(Magazine? magazine)
+    {
+        if (magazine is null)
+        {
+            return;
+        }
+
+        if (magazine.Buffers.Count > 0)
+        {
+            GiveBack(ref magazine.Buffers, _keptBuffers, magazine.Buffers.Count, BufferCost);
+        }
+
+        if (magazine.Tiny.Count > 0)
+        {
+            GiveBack(ref magazine.Tiny, _shelves[0].Kept, magazine.Tiny.Count, CostOf(0));
+        }
+
+        if (magazine.Small.Count > 0)
+        {
+            GiveBack(ref magazine.Small, _shelves[1].Kept, magazine.Small.Count, CostOf(1));
+        }
     }
 
     /// <summary>
@@ -280,6 +440,25 @@ internal sealed class PacketPool
 
             seen = was;
         }
+    }
+
+    /// <summary>
+    /// Blocks of the small kinds that one thread has at hand. A thread is known by its managed id, which no other living thread has, so nobody else touches its magazine.
+    /// </summary>
+    private sealed class Magazine
+    {
+        /// <summary>Of each kind at most so many; beyond that, and when there is none, so many move at once.</summary>
+        public const int Most = 32;
+        public const int Move = 16;
+
+        /// <summary>Larger classes are few, and cost more to fill than to fetch.</summary>
+        public const int LargestClass = 1;
+
+        public const int MostBytes = (Most + 1) * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
+
+        public MagazineStack<PacketBuffer, BufferLink> Buffers;
+        public MagazineStack<Slab, SlabLink> Tiny;
+        public MagazineStack<Slab, SlabLink> Small;
     }
 
     /// <summary>The slabs of one size.</summary>

@@ -15,6 +15,14 @@ internal abstract class PayloadOwner
 
     public void Release()
     {
+        // The only reference: nobody else is left who could take another.
+        if (Volatile.Read(ref _references) == 1)
+        {
+            _references = 0;
+            OnUnreferenced();
+            return;
+        }
+
         int left = Interlocked.Decrement(ref _references);
         if (left == 0)
         {

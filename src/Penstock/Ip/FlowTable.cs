@@ -16,8 +16,13 @@ internal sealed class FlowTable(SipHash hash)
 
     public int Count => Volatile.Read(ref _count);
 
-    public uint HashOf(in FlowKey key) =>
-        (uint)hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ((ulong)key.LocalPort << 16) | key.RemotePort);
+    public uint HashOf(in FlowKey key)
+    {
+        ulong ports = ((ulong)key.LocalPort << 16) | key.RemotePort;
+        return key.Local.IsIPv4 && key.Remote.IsIPv4
+            ? (uint)hash.ForTable(((ulong)key.Local.IPv4Value << 32) | key.Remote.IPv4Value, ports)
+            : (uint)hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ports);
+    }
 
     public FlowEntry? Find(in FlowKey key)
     {

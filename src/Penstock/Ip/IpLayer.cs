@@ -112,7 +112,7 @@ internal sealed class IpLayer
         // 127/8 never comes from outside (RFC 1122 3.2.1.3), although 127.0.0.1 is one of our addresses.
         bool local = header.Destination.IsLoopback
             ? ingress.Link is LoopbackLink
-            : Volatile.Read(ref _local).ContainsKey(header.Destination);
+            : ingress.HasFirst(header.Destination) || Volatile.Read(ref _local).ContainsKey(header.Destination);
         if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast
             && !header.Destination.IsLoopback && !header.Destination.IsAny))
         {
@@ -163,6 +163,10 @@ internal sealed class IpLayer
         }
     }
 
+    /// <summary>RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves; two processors that count at once may take the same.</summary>
+    private ushort TakeIdentifications(int count, bool atomic) =>
+        (ushort)(atomic ? _identification += count : Interlocked.Add(ref _identification, count));
+
     /// <summary>
     /// Sends a packet whose head begins with the transport header. True: it was taken over, sent or lost. False: the link is full, the
     /// caller keeps the packet, its IP header removed again.
@@ -180,8 +184,7 @@ internal sealed class IpLayer
             TotalLength = (ushort)(packet.TotalLength + IPv4Header.MinLength),
             FragmentField = dontFragment ? IPv4Header.DontFragmentBit : (ushort)0,
 
-            // RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves.
-            Identification = (ushort)Interlocked.Add(ref _identification, Math.Max(1, packet.SegmentCount)),
+            Identification = TakeIdentifications(Math.Max(1, packet.SegmentCount), dontFragment),
         };
         header.Write(packet.PushHead(IPv4Header.MinLength));
         packet.ChecksumStart = IPv4Header.MinLength;

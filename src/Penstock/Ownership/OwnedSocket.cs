@@ -119,7 +119,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             _owned = true;
             _inner.Exit();
-            BeginStep();
+            _stepNanos = worker.TakeFreshNanos();
             ProcessPacket(packet);
             Release(worker);
             return;

@@ -374,7 +374,12 @@ internal sealed partial class TcpConnection
         }
 
         clone.CloneFrom(buffer);
-        BeginStep();
+        if (Now == _lastDataSentNanos)
+        {
+            // This step has sent before: that took its time.
+            BeginStep();
+        }
+
         long now = Now;
         bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
         if (buffer.Length > 0 && _packetsOut == 0)

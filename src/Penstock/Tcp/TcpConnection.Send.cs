@@ -227,7 +227,7 @@ internal sealed partial class TcpConnection
             {
                 _flush.OnChunk(chunk, ReadFlushClock(), copies);
             }
-            else
+            else if (chunk > ShortCopy || !IsPlainMemory<TSource>() || _stack.CopySeam is not null)
             {
                 // Time may have passed in the copy: the next stamp is a new one.
                 BeginStep();
@@ -296,6 +296,13 @@ internal sealed partial class TcpConnection
 
     /// <summary>What was queued with more to come (MSG_MORE) waits no longer.</summary>
     public void PushCorked() => PushAfterSend(TcpSendFlags.None, CurrentMss(), _nagle);
+
+    /// <summary>To copy so many bytes of plain memory takes no longer than to read a clock.</summary>
+    private const int ShortCopy = 2048;
+
+    /// <summary>A constant for each kind of source once compiled.</summary>
+    private static bool IsPlainMemory<TSource>()
+        where TSource : ISendSource, allows ref struct => typeof(TSource) == typeof(MemorySource) || typeof(TSource) == typeof(SpanSource);
 
     private static ZeroCopyCall CallOf<TSource>(ref TSource source)
         where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;

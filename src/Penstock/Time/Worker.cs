@@ -22,6 +22,8 @@ internal sealed class Worker
     private IWakeTarget? _wakeHead;
     private IWakeTarget? _wakeTail;
     private int _running;
+    private long _roundNanos;
+    private long _freshNanos;
     private int _readyCount;
     private bool _closed;
 
@@ -38,6 +40,9 @@ internal sealed class Worker
     public TimerQueue Timers { get; } = new();
 
     public long NowNanos => _driver.NowNanos;
+
+    /// <summary>The time at which this worker last began to run, for what needs no better one: reading a clock costs as much as much of what a packet does.</summary>
+    public long RecentNanos => _driver.IsVirtual ? _driver.NowNanos : Volatile.Read(ref _roundNanos);
 
     /// <summary>Packets that wait in the ready queue.</summary>
     public int ReadyCount => Volatile.Read(ref _readyCount);
@@ -156,7 +161,7 @@ internal sealed class Worker
     }
 
     /// <summary>
-    /// Runs one batch: due timers, work items and ready packets. Returns true when more is waiting. Does nothing when somebody else is running it.
+    /// Runs one batch: due timers, work items and ready packets. Returns true when more packets or work items wait. Does nothing when somebody else is running it.
     /// </summary>
     public bool Run()
     {
@@ -177,14 +182,16 @@ internal sealed class Worker
             Interlocked.Exchange(ref _running, 0);
         }
 
-        if (HasReady)
-        {
-            return true;
-        }
+        // Whether a deadline has passed meanwhile is for the driver to see, which looks at the next one before it sleeps.
+        return HasReady;
+    }
 
-        // Only near it, as a clock costs: a deadline that is not even filed needs none.
-        long next = Timers.NextNanos;
-        return next != long.MaxValue && next <= NowNanos;
+    /// <summary>The time for the step of the first packet of a batch, read for the timers just before it; 0 for every other, which reads its own. Only from within <see cref="Run"/>.</summary>
+    public long TakeFreshNanos()
+    {
+        long fresh = _freshNanos;
+        _freshNanos = 0;
+        return fresh;
     }
 
     /// <summary>Frees what still waits. The driver has been stopped.</summary>
@@ -214,9 +221,13 @@ internal sealed class Worker
     private void RunTimers()
     {
         long now = NowNanos;
+        Volatile.Write(ref _roundNanos, now);
+        _freshNanos = now;
+
         // Bounded, so that timers that re-arm for "now" can not starve packets.
         for (int i = 0; i < Batch && Timers.TakeDue(now) is { } due; i++)
         {
+            _freshNanos = 0;
             due.OnTimer(now);
         }
     }
@@ -228,6 +239,7 @@ internal sealed class Worker
             return;
         }
 
+        _freshNanos = 0;
         _gate.Enter();
         WorkItem? item = _itemHead;
         _itemHead = _itemTail = null;
@@ -254,6 +266,7 @@ internal sealed class Worker
             _current = packet.Next;
             packet.Next = null;
             ((IReceiver)packet.Ingress!).Receive(packet, this);
+            _freshNanos = 0;
         }
 
         BatchEnd?.OnBatchEnd(this);

@@ -1,0 +1,46 @@
+namespace Penstock.Telemetry;
+
+/// <summary>
+/// Sums to which every packet adds. A thread has a row of its own, found by its managed id, which no other living thread has: to add is a plain addition, and no two processors count in one line of memory.
+/// Threads that came late share a row with interlocked additions.
+/// </summary>
+internal sealed class CountRows(int columns)
+{
+    private const int Rows = 128;
+
+    /// <summary>Places left free at both ends of a row: a line of memory between it and what the runtime puts beside it.</summary>
+    private const int Margin = 8;
+
+    private readonly long[]?[] _rows = new long[Rows][];
+    private readonly long[] _shared = new long[columns];
+
+    public long this[int column]
+    {
+        get
+        {
+            long sum = Interlocked.Read(ref _shared[column]);
+            foreach (long[]? row in _rows)
+            {
+                sum += row is null ? 0 : Volatile.Read(ref row[column + Margin]);
+            }
+
+            return sum;
+        }
+    }
+
+    public void Add(int column, long count)
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        long[]?[] rows = _rows;
+        if ((uint)thread >= (uint)rows.Length)
+        {
+            Interlocked.Add(ref _shared[column], count);
+            return;
+        }
+
+        long[] row = rows[thread] ?? Begin(thread);
+        row[column + Margin] += count;
+    }
+
+    private long[] Begin(int thread) => _rows[thread] = new long[columns + (2 * Margin)];
+}
