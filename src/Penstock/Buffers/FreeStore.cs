@@ -178,8 +178,8 @@ internal sealed class TwoSidedSum
         get
         {
             // In this order: what is read too late makes the sum too large, never too small.
-            long removed = Interlocked.Read(ref _removed.Sum);
-            return Interlocked.Read(ref _added.Sum) - removed;
+            long removed = Volatile.Read(ref _removed.Sum);
+            return Volatile.Read(ref _added.Sum) - removed;
         }
     }
 
@@ -193,7 +193,7 @@ internal sealed class TwoSidedSum
         }
 
         // What was seen of the other side may be old, and then too much seems to be there: look again.
-        long removed = Interlocked.Read(ref _removed.Sum);
+        long removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
         if (added - removed <= ceiling)
         {
@@ -209,14 +209,14 @@ internal sealed class TwoSidedSum
     /// <summary>Whether the value is above <paramref name="mark"/>.</summary>
     public bool IsAbove(long mark)
     {
-        if (Interlocked.Read(ref _added.Sum) - Volatile.Read(ref _added.Seen) <= mark)
+        if (Volatile.Read(ref _added.Sum) - Volatile.Read(ref _added.Seen) <= mark)
         {
             return false;
         }
 
-        long removed = Interlocked.Read(ref _removed.Sum);
+        long removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
-        return Interlocked.Read(ref _added.Sum) - removed > mark;
+        return Volatile.Read(ref _added.Sum) - removed > mark;
     }
 
     private sealed class Side

@@ -67,9 +67,9 @@ internal sealed class PacketPool
     public long Limit { get; }
 
     /// <summary>Bytes that exist now: rented, or kept for reuse.</summary>
-    public long HeldBytes => Interlocked.Read(ref _held);
+    public long HeldBytes => Volatile.Read(ref _held);
 
-    public long HeldMaximumBytes => Interlocked.Read(ref _heldMaximum);
+    public long HeldMaximumBytes => Volatile.Read(ref _heldMaximum);
 
     /// <summary>Bytes in use now; the rest of <see cref="HeldBytes"/> is kept for reuse.</summary>
     public long RentedBytes
@@ -94,7 +94,7 @@ internal sealed class PacketPool
             long rented = 0;
             foreach (Shelf shelf in _shelves)
             {
-                rented += Interlocked.Read(ref shelf.Created) - shelf.Kept.Count;
+                rented += Volatile.Read(ref shelf.Created) - shelf.Kept.Count;
             }
 
             foreach (Magazine? magazine in _magazines)
@@ -111,7 +111,7 @@ internal sealed class PacketPool
     {
         get
         {
-            long rented = Interlocked.Read(ref _createdBuffers) - _keptBuffers.Count;
+            long rented = Volatile.Read(ref _createdBuffers) - _keptBuffers.Count;
             foreach (Magazine? magazine in _magazines)
             {
                 rented -= magazine?.Buffers.Count ?? 0;
@@ -128,7 +128,7 @@ internal sealed class PacketPool
     public bool IsTight => _rented.IsAbove(Limit / 2);
 
     /// <summary>Requests refused because the limit was reached.</summary>
-    public long Refusals => Interlocked.Read(ref _refusals);
+    public long Refusals => Volatile.Read(ref _refusals);
 
     /// <summary>
     /// Rents a slab of at least <paramref name="size"/> bytes with one reference. Null when the limit is reached;
@@ -378,7 +378,7 @@ internal sealed class PacketPool
     private void MakeRoom(int cost)
     {
         var spinner = default(SpinWait);
-        long held = Interlocked.Read(ref _held);
+        long held = Volatile.Read(ref _held);
         while (true)
         {
             if (held + cost <= Limit)
@@ -400,7 +400,7 @@ internal sealed class PacketPool
                 spinner.SpinOnce(sleep1Threshold: -1);
             }
 
-            held = Interlocked.Read(ref _held);
+            held = Volatile.Read(ref _held);
         }
     }
 
@@ -429,7 +429,7 @@ internal sealed class PacketPool
 
     private void NoteMaximum(long held)
     {
-        long seen = Interlocked.Read(ref _heldMaximum);
+        long seen = Volatile.Read(ref _heldMaximum);
         while (held > seen)
         {
             long was = Interlocked.CompareExchange(ref _heldMaximum, held, seen);

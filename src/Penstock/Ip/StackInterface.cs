@@ -1,6 +1,5 @@
 using Penstock.Buffers;
 using Penstock.Links;
-using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -67,8 +66,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
 
     public void Receive(PacketBuffer packet, Worker worker)
     {
-        _counts.Add(PacketsInColumn, 1);
-        _counts.Add(BytesInColumn, packet.Length);
+        _counts.Add(PacketsInColumn, 1, BytesInColumn, packet.Length);
         if (MergesReceived && worker.BatchEnd is ReceiveMerge merge)
         {
             merge.Add(packet, this, worker);
@@ -101,8 +99,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
             _stack.Counters.Add(StackCounter.IpOutDiscards, lost);
         }
 
-        _counts.Add(PacketsOutColumn, 1);
-        _counts.Add(BytesOutColumn, bytes);
+        _counts.Add(PacketsOutColumn, 1, BytesOutColumn, bytes);
         return true;
     }
 

@@ -1,4 +1,4 @@
-using Penstock.Telemetry;
+using Penstock.Buffers;
 using Penstock.Wire;
 
 namespace Penstock;
@@ -328,7 +328,10 @@ internal sealed class Counters
 
     public void Add(StackCounter counter, int count) => _values.Add((int)counter, count);
 
+    /// <summary>Adds to two counters in one go.</summary>
+    public void Add(StackCounter first, int firstCount, StackCounter second, int secondCount) => _values.Add((int)first, firstCount, (int)second, secondCount);
+
     public void AddMalformed(MalformedReason reason) => Interlocked.Increment(ref _malformed[(int)reason]);
 
-    public long Malformed(MalformedReason reason) => Interlocked.Read(ref _malformed[(int)reason]);
+    public long Malformed(MalformedReason reason) => Volatile.Read(ref _malformed[(int)reason]);
 }

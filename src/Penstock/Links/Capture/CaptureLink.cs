@@ -52,7 +52,7 @@ public sealed class CaptureLink : Link
     public long Packets => _writer.Packets;
 
     /// <summary>Packets that crossed and could not be written because the stack was out of memory for the copy.</summary>
-    public long MissedPackets => Interlocked.Read(ref _missed);
+    public long MissedPackets => Volatile.Read(ref _missed);
 
     /// <summary>What the stream threw, when that has ended the capture; else null.</summary>
     public Exception? Failure => _writer.Failure;

@@ -1,4 +1,4 @@
-namespace Penstock.Telemetry;
+namespace Penstock.Buffers;
 
 /// <summary>
 /// Sums to which every packet adds. A thread has a row of its own, found by its managed id, which no other living thread has: to add is a plain addition, and no two processors count in one line of memory.
@@ -18,7 +18,7 @@ internal sealed class CountRows(int columns)
     {
         get
         {
-            long sum = Interlocked.Read(ref _shared[column]);
+            long sum = Volatile.Read(ref _shared[column]);
             foreach (long[]? row in _rows)
             {
                 sum += row is null ? 0 : Volatile.Read(ref row[column + Margin]);
@@ -40,6 +40,23 @@ internal sealed class CountRows(int columns)
 
         long[] row = rows[thread] ?? Begin(thread);
         row[column + Margin] += count;
+    }
+
+    /// <summary>Adds to two columns in one go.</summary>
+    public void Add(int first, long firstCount, int second, long secondCount)
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        long[]?[] rows = _rows;
+        if ((uint)thread >= (uint)rows.Length)
+        {
+            Interlocked.Add(ref _shared[first], firstCount);
+            Interlocked.Add(ref _shared[second], secondCount);
+            return;
+        }
+
+        long[] row = rows[thread] ?? Begin(thread);
+        row[first + Margin] += firstCount;
+        row[second + Margin] += secondCount;
     }
 
     private long[] Begin(int thread) => _rows[thread] = new long[columns + (2 * Margin)];
