@@ -33,6 +33,9 @@ internal sealed unsafe partial class PacketBuffer
     private bool _hasOverflow;
     private bool _rented;
 
+    /// <summary>The payload belongs to another buffer's references: this one only looks.</summary>
+    private bool _borrows;
+
     internal PacketBuffer(PacketPool pool) => _pool = pool;
 
     public PacketPool Pool => _pool;
@@ -250,6 +253,32 @@ internal sealed unsafe partial class PacketBuffer
         Segment |= source.Segment & SegmentFlags.ZeroCopy;
     }
 
+    /// <summary>
+    /// Lets this empty buffer refer to all of the payload of <paramref name="source"/> without references of its own: for a link that lets go of it before <paramref name="source"/> can be freed.
+    /// </summary>
+    public void BorrowFrom(PacketBuffer source)
+    {
+        for (int i = 0; i < source.FragmentCount; i++)
+        {
+            ref Fragment fragment = ref source.SlotAt(i);
+            Append(fragment.Owner, fragment.Address, fragment.Length);
+        }
+
+        _borrows = true;
+        Segment |= source.Segment & SegmentFlags.ZeroCopy;
+    }
+
+    /// <summary>Takes references for payload that was borrowed.</summary>
+    public void KeepBorrowed()
+    {
+        for (int i = 0; i < FragmentCount && _borrows; i++)
+        {
+            SlotAt(i).Owner.AddReference();
+        }
+
+        _borrows = false;
+    }
+
     /// <summary>A link copies this payload to somebody inside this process, who may keep it for ever: whoever lent the memory is told (R2.13).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void NoteCopied()
@@ -321,10 +350,12 @@ internal sealed unsafe partial class PacketBuffer
         }
 
         _rented = false;
-        for (int i = 0; i < FragmentCount; i++)
+        for (int i = 0; i < FragmentCount && !_borrows; i++)
         {
             SlotAt(i).Owner.Release();
         }
+
+        _borrows = false;
 
         ClearSlots(0);
         Length = 0;

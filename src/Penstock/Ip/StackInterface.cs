@@ -25,11 +25,15 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         _workers = workers;
         Addresses = addresses;
         MergesReceived = link.MergesReceived;
+        LetsGoAtOnce = link.LetsGoAtOnce;
     }
 
     public Link Link { get; }
 
     public int Index { get; }
+
+    /// <inheritdoc cref="Link.LetsGoAtOnce"/>
+    public bool LetsGoAtOnce { get; }
 
     /// <summary>The stack's addresses on this link.</summary>
     public (IpAddress Address, IpPrefix Network)[] Addresses { get; }

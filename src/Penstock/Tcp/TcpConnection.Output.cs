@@ -373,7 +373,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        clone.CloneFrom(buffer);
+        clone.CloneFrom(buffer, borrows: LinkLetsGo);
         if (Now == _lastDataSentNanos)
         {
             // This step has sent before: that took its time.
@@ -429,6 +429,12 @@ internal sealed partial class TcpConnection
             return true;
         }
 
+        if (!LinkLetsGo)
+        {
+            // Also when the route has just changed.
+            packet.KeepBorrowed();
+        }
+
         long now = Now;
         bool syn = (flags & TcpFlags.Syn) != 0;
         var options = default(TcpOptions);
@@ -474,7 +480,7 @@ internal sealed partial class TcpConnection
         // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
         TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
         packet.Checksum = ChecksumState.Partial;
-        if (packet.Length > 0 && (Omitted & Omission.DeviceCounted) == 0)
+        if (packet.Length > 0 && !LinkLetsGo && (Omitted & Omission.DeviceCounted) == 0)
         {
             packet.Device = _device;
             packet.DeviceCharge = packet.TrueSize + packet.Length;
@@ -503,6 +509,9 @@ internal sealed partial class TcpConnection
         WaitForLink(spaceSignals);
         return false;
     }
+
+    /// <summary>What is given to the link is neither kept nor counted there.</summary>
+    private bool LinkLetsGo => _egress is { LetsGoAtOnce: true };
 
     /// <summary>TCP small queues: beyond the limit further data waits for the device to let go of what it has.</summary>
     private bool IsDeviceFull()

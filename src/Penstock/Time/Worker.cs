@@ -21,7 +21,7 @@ internal sealed class Worker
     private WorkItem? _itemTail;
     private IWakeTarget? _wakeHead;
     private IWakeTarget? _wakeTail;
-    private int _running;
+    private bool _running;
     private long _roundNanos;
     private long _freshNanos;
     private int _readyCount;
@@ -51,7 +51,7 @@ internal sealed class Worker
     public long NextDeadlineNanos => HasReady ? long.MinValue : Timers.NextNanos;
 
     /// <summary>True while somebody runs this worker; nobody else can then.</summary>
-    public bool IsRunning => Volatile.Read(ref _running) != 0;
+    public bool IsRunning => Volatile.Read(ref _running);
 
     /// <summary>True when packets or work items wait.</summary>
     public bool HasReady =>
@@ -66,14 +66,7 @@ internal sealed class Worker
     /// <summary>Files a timer of something that lives on this worker and wakes the driver if it became the earliest.</summary>
     public void Arm(TimerEntry entry, long atNanos)
     {
-        if (!Timers.File(entry, atNanos))
-        {
-            return;
-        }
-
-        // "File, then look whether it runs" against "end the run, then look at the earliest deadline": both need a full fence.
-        Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _running) == 0)
+        if (Timers.File(entry, atNanos))
         {
             _driver.Wake(this);
         }
@@ -161,15 +154,17 @@ internal sealed class Worker
     }
 
     /// <summary>
-    /// Runs one batch: due timers, work items and ready packets. Returns true when more packets or work items wait. Does nothing when somebody else is running it.
+    /// Runs one batch: due timers, work items and ready packets. Returns true when more packets or work items wait. Its driver sees to it that one thread at a time runs it; does nothing
+    /// when called from within.
     /// </summary>
     public bool Run()
     {
-        if (Interlocked.CompareExchange(ref _running, 1, 0) != 0)
+        if (_running)
         {
             return false;
         }
 
+        _running = true;
         try
         {
             RunTimers();
@@ -179,7 +174,7 @@ internal sealed class Worker
         finally
         {
             FireWakes();
-            Interlocked.Exchange(ref _running, 0);
+            Volatile.Write(ref _running, false);
         }
 
         // Whether a deadline has passed meanwhile is for the driver to see, which looks at the next one before it sleeps.

@@ -59,6 +59,8 @@ public sealed class CaptureLink : Link
 
     internal override LinkOffloads Offloads => _inner.Offloads;
 
+    internal override bool LetsGoAtOnce => _inner.LetsGoAtOnce;
+
     internal override bool MergesReceived => _inner.MergesReceived;
 
     internal override int QueueCount => _inner.QueueCount;
