@@ -59,5 +59,24 @@ internal sealed class CountRows(int columns)
         row[second + Margin] += secondCount;
     }
 
+    /// <summary>Adds one to three columns in one go.</summary>
+    public void AddOneTo(int first, int second, int third)
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        long[]?[] rows = _rows;
+        if ((uint)thread >= (uint)rows.Length)
+        {
+            Interlocked.Increment(ref _shared[first]);
+            Interlocked.Increment(ref _shared[second]);
+            Interlocked.Increment(ref _shared[third]);
+            return;
+        }
+
+        long[] row = rows[thread] ?? Begin(thread);
+        row[first + Margin]++;
+        row[second + Margin]++;
+        row[third + Margin]++;
+    }
+
     private long[] Begin(int thread) => _rows[thread] = new long[columns + (2 * Margin)];
 }

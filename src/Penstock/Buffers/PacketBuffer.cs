@@ -329,16 +329,21 @@ internal sealed unsafe partial class PacketBuffer
     public bool TryRentHead(bool forced = false)
     {
         Debug.Assert(_head is null);
-        _head = _pool.RentSlab(PacketPool.TinySlab, forced);
-        if (_head is null)
+        if (_pool.RentSlab(PacketPool.TinySlab, forced) is not { } head)
         {
             return false;
         }
 
+        AttachHead(head);
+        return true;
+    }
+
+    internal void AttachHead(Slab head)
+    {
+        _head = head;
         _headStart = _headEnd = HeadRoom;
         HeadTrueSize += PacketPool.TinySlab;
         TrueSize += PacketPool.TinySlab;
-        return true;
     }
 
     /// <summary>Gives the buffer back. Every fragment's reference is dropped.</summary>
@@ -350,25 +355,33 @@ internal sealed unsafe partial class PacketBuffer
         }
 
         _rented = false;
+        PacketPool.Magazine? magazine = _pool.MagazineOfThread();
         for (int i = 0; i < FragmentCount && !_borrows; i++)
         {
-            SlotAt(i).Owner.Release();
+            PayloadOwner owner = SlotAt(i).Owner;
+            if (owner is Slab slab)
+            {
+                slab.Release(_pool, magazine);
+            }
+            else
+            {
+                owner.Release();
+            }
         }
 
         _borrows = false;
-
         ClearSlots(0);
         Length = 0;
         if (_head is not null)
         {
-            _head.Release();
+            _head.Release(_pool, magazine);
             _head = null;
         }
 
         DeviceAccount? account = Device;
         int charged = DeviceCharge;
         ResetState();
-        _pool.Return(this);
+        _pool.Return(this, magazine);
         account?.OnDeviceDone(charged);
     }
 

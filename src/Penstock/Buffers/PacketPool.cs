@@ -134,15 +134,52 @@ internal sealed class PacketPool
     /// Rents a slab of at least <paramref name="size"/> bytes with one reference. Null when the limit is reached;
     /// <paramref name="forced"/> lets the request dip into the reserve.
     /// </summary>
-    public Slab? RentSlab(int size, bool forced = false) => RentSlab(size, forced ? Limit : _passingCeiling);
+    public Slab? RentSlab(int size, bool forced = false) => RentSlab(MagazineOfThread(), size, forced ? Limit : _passingCeiling);
 
     /// <summary>Rents a slab for what the application queues; null also when only passing packets get memory.</summary>
-    public Slab? RentQueueSlab(int size) => RentSlab(size, _queueCeiling);
+    public Slab? RentQueueSlab(int size) => RentSlab(MagazineOfThread(), size, _queueCeiling);
 
     /// <summary>Rents an empty buffer; null when the limit is reached.</summary>
-    public PacketBuffer? RentBuffer(bool forced = false)
+    public PacketBuffer? RentBuffer(bool forced = false) => RentBuffer(MagazineOfThread(), forced);
+
+    /// <summary>Rents a buffer with room for headers (<see cref="PacketBuffer.TryRentHead"/>); null when the limit is reached.</summary>
+    public PacketBuffer? RentBufferWithHead(bool forced = false)
     {
-        PacketBuffer? buffer = MagazineOfThread() is { } magazine ? TakeFrom(ref magazine.Buffers, _keptBuffers, BufferCost) : null;
+        Magazine? magazine = MagazineOfThread();
+        PacketBuffer? buffer = RentBuffer(magazine, forced);
+        if (buffer is null)
+        {
+            return null;
+        }
+
+        if (RentSlab(magazine, TinySlab, forced ? Limit : _passingCeiling) is { } head)
+        {
+            buffer.AttachHead(head);
+            return buffer;
+        }
+
+        buffer.Free();
+        return null;
+    }
+
+    /// <summary>Rents a buffer and a slab of at least <paramref name="size"/> bytes for it; both null when the limit is reached.</summary>
+    public PacketBuffer? RentBufferAndSlab(int size, bool forced, out Slab? slab)
+    {
+        Magazine? magazine = MagazineOfThread();
+        PacketBuffer? buffer = RentBuffer(magazine, forced);
+        slab = buffer is null ? null : RentSlab(magazine, size, forced ? Limit : _passingCeiling);
+        if (buffer is not null && slab is null)
+        {
+            buffer.Free();
+            return null;
+        }
+
+        return buffer;
+    }
+
+    private PacketBuffer? RentBuffer(Magazine? magazine, bool forced)
+    {
+        PacketBuffer? buffer = magazine is not null ? TakeFrom(ref magazine.Buffers, _keptBuffers, BufferCost) : null;
         if (buffer is null && (buffer = RentSharedBuffer(forced)) is null)
         {
             return null;
@@ -189,10 +226,13 @@ internal sealed class PacketPool
         _rented.Remove(bytes);
     }
 
-    internal void Return(Slab slab)
+    internal void Return(Slab slab) => Return(slab, MagazineOfThread());
+
+    /// <summary>As <see cref="Return(Slab)"/>, by a caller who has looked up what the thread has at hand.</summary>
+    internal void Return(Slab slab, Magazine? magazine)
     {
         DebugPoison(slab);
-        if (slab.SizeClass <= Magazine.LargestClass && MagazineOfThread() is { } magazine)
+        if (slab.SizeClass <= Magazine.LargestClass && magazine is not null)
         {
             Shelf shelf = _shelves[slab.SizeClass];
             GiveTo(ref slab.SizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, slab, CostOf(slab.SizeClass));
@@ -205,9 +245,9 @@ internal sealed class PacketPool
         _rented.Remove(CostOf(slab.SizeClass));
     }
 
-    internal void Return(PacketBuffer buffer)
+    internal void Return(PacketBuffer buffer, Magazine? magazine)
     {
-        if (MagazineOfThread() is { } magazine)
+        if (magazine is not null)
         {
             GiveTo(ref magazine.Buffers, _keptBuffers, buffer, BufferCost);
             return;
@@ -240,12 +280,12 @@ internal sealed class PacketPool
     [System.Diagnostics.Conditional("DEBUG")]
     private static void DebugPoison(Slab slab) => slab.Array.AsSpan().Fill(0xDD);
 
-    private Slab? RentSlab(int size, long ceiling)
+    private Slab? RentSlab(Magazine? magazine, int size, long ceiling)
     {
         int sizeClass = ClassOf(size);
         int cost = CostOf(sizeClass);
         Shelf shelf = _shelves[sizeClass];
-        Slab? slab = sizeClass <= Magazine.LargestClass && MagazineOfThread() is { } magazine
+        Slab? slab = sizeClass <= Magazine.LargestClass && magazine is not null
             ? TakeFrom(ref sizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, cost)
             : null;
         if (slab is not null)
@@ -274,7 +314,7 @@ internal sealed class PacketPool
     }
 
     /// <summary>The blocks that the calling thread has at hand; null when memory is not plenty, or the thread came late.</summary>
-    private Magazine? MagazineOfThread()
+    internal Magazine? MagazineOfThread()
     {
         int thread = Environment.CurrentManagedThreadId;
         if ((uint)thread >= (uint)_magazines.Length)
@@ -445,7 +485,7 @@ internal sealed class PacketPool
     /// <summary>
     /// Blocks of the small kinds that one thread has at hand. A thread is known by its managed id, which no other living thread has, so nobody else touches its magazine.
     /// </summary>
-    private sealed class Magazine
+    internal sealed class Magazine
     {
         /// <summary>Of each kind at most so many; beyond that, and when there is none, so many move at once.</summary>
         public const int Most = 32;
@@ -468,12 +508,12 @@ internal sealed class PacketPool
         public long Created;
     }
 
-    private readonly struct SlabLink : IFreeLink<Slab>
+    internal readonly struct SlabLink : IFreeLink<Slab>
     {
         public static ref Slab? Of(Slab block) => ref block.NextFree;
     }
 
-    private readonly struct BufferLink : IFreeLink<PacketBuffer>
+    internal readonly struct BufferLink : IFreeLink<PacketBuffer>
     {
         public static ref PacketBuffer? Of(PacketBuffer block) => ref block.Next;
     }

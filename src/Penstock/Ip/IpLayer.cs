@@ -90,12 +90,11 @@ internal sealed class IpLayer
     /// <summary>Takes over a packet that came in by <paramref name="ingress"/>.</summary>
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
-        _stack.Counters.Add(StackCounter.IpInReceives);
         Span<byte> bytes = packet.FirstSpan;
         bool trusted = packet.Checksum == ChecksumState.Verified;
         if (!IPv4Header.TryParse(bytes, packet.Length, out IPv4Header header, out MalformedReason reason, verifyChecksum: !trusted))
         {
-            _stack.Counters.Add(StackCounter.IpInHeaderErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInHeaderErrors, 1);
             _stack.Counters.AddMalformed(reason);
             packet.Free();
             return;
@@ -104,7 +103,7 @@ internal sealed class IpLayer
         // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
         if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
         {
-            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInAddressErrors, 1);
             packet.Free();
             return;
         }
@@ -116,14 +115,14 @@ internal sealed class IpLayer
         if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast
             && !header.Destination.IsLoopback && !header.Destination.IsAny))
         {
-            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInAddressErrors, 1);
             packet.Free();
             return;
         }
 
         if (header.IsFragment)
         {
-            _stack.Counters.Add(StackCounter.IpInFragmentsDropped);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInFragmentsDropped, 1);
             packet.Free();
             return;
         }
@@ -141,22 +140,24 @@ internal sealed class IpLayer
         switch (header.Protocol)
         {
             case IpProtocol.Tcp:
-                _stack.Counters.Add(StackCounter.IpInDelivers);
+                _stack.Counters.AddOneTo(StackCounter.IpInReceives, StackCounter.IpInDelivers, StackCounter.TcpInSegs);
                 packet.TrimFront(header.HeaderLength);
                 _tcp!.Input(packet, ingress, worker);
                 break;
             case IpProtocol.Icmp:
-                _stack.Counters.Add(StackCounter.IpInDelivers);
+                _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInDelivers, 1);
                 Icmp.Input(packet, header, worker);
                 packet.Free();
                 break;
             case IpProtocol.Udp:
+                _stack.Counters.Add(StackCounter.IpInReceives);
+
                 // No UDP sockets yet, so every port is unreachable (RFC 1122 4.1.3.1).
                 Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Port, 0, worker);
                 packet.Free();
                 break;
             default:
-                _stack.Counters.Add(StackCounter.IpInUnknownProtocols);
+                _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInUnknownProtocols, 1);
                 Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Protocol, 0, worker);
                 packet.Free();
                 break;

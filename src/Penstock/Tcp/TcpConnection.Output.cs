@@ -352,11 +352,6 @@ internal sealed partial class TcpConnection
         _writeQueue.Remove(buffer);
         _retransmitQueue.Append(buffer);
         _packetsOut += buffer.SegmentCount;
-        if (buffer.Length > 0)
-        {
-            _stack.Counters.Add(StackCounter.TcpOrigDataSent, buffer.SegmentCount);
-        }
-
         if (before == 0 || _timerMode == RetransmitTimerMode.LossProbe)
         {
             RearmRetransmitTimer();
@@ -366,10 +361,9 @@ internal sealed partial class TcpConnection
     /// <summary>Hands a clone of a queued buffer to IP. False when memory or the link does not allow it now; nothing has changed then but the note to try again.</summary>
     private bool Transmit(PacketBuffer buffer)
     {
-        PacketBuffer? clone = Pool.RentBuffer(forced: true);
-        if (clone is null || !clone.TryRentHead(forced: true))
+        PacketBuffer? clone = Pool.RentBufferWithHead(forced: true);
+        if (clone is null)
         {
-            clone?.Free();
             return false;
         }
 
@@ -409,7 +403,7 @@ internal sealed partial class TcpConnection
 
         if (first)
         {
-            _stack.Counters.Add(StackCounter.TcpOutSegs, buffer.SegmentCount);
+            _stack.Counters.Add(StackCounter.TcpOutSegs, buffer.SegmentCount, StackCounter.TcpOrigDataSent, buffer.Length > 0 ? buffer.SegmentCount : 0);
         }
 
         return true;

@@ -331,6 +331,9 @@ internal sealed class Counters
     /// <summary>Adds to two counters in one go.</summary>
     public void Add(StackCounter first, int firstCount, StackCounter second, int secondCount) => _values.Add((int)first, firstCount, (int)second, secondCount);
 
+    /// <summary>Adds one to three counters in one go.</summary>
+    public void AddOneTo(StackCounter first, StackCounter second, StackCounter third) => _values.AddOneTo((int)first, (int)second, (int)third);
+
     public void AddMalformed(MalformedReason reason) => Interlocked.Increment(ref _malformed[(int)reason]);
 
     public long Malformed(MalformedReason reason) => Volatile.Read(ref _malformed[(int)reason]);
