@@ -53,6 +53,8 @@ public sealed class TunLink : Link
     /// <summary>Packets that the device did not take: it was down or full, or refused them as malformed.</summary>
     internal long TransmitDrops => Interlocked.Read(ref _transmitDrops);
 
+    internal override bool LetsGoAtOnce => true;
+
     internal bool HasOffloads => _offloads;
 
     internal bool IsDisposed => Volatile.Read(ref _disposed) != 0;

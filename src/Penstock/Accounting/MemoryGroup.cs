@@ -48,29 +48,29 @@ public sealed class MemoryGroup
     /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
     public long Limit
     {
-        get => Interlocked.Read(ref _limit);
+        get => Volatile.Read(ref _limit);
         set
         {
             ArgumentOutOfRangeException.ThrowIfNegative(value);
             Interlocked.Exchange(ref _limit, value);
-            LeavePressure(Interlocked.Read(ref _pages));
+            LeavePressure(Volatile.Read(ref _pages));
         }
     }
 
     /// <summary>Bytes that the sockets of this group and of the groups below have bought, in whole pages (cgroup v2: <c>memory.stat</c>, <c>sock</c>).</summary>
-    public long SocketBytes => Interlocked.Read(ref _pages) << ProtocolMemory.PageShift;
+    public long SocketBytes => Volatile.Read(ref _pages) << ProtocolMemory.PageShift;
 
     /// <summary>The highest that <see cref="SocketBytes"/> has been (cgroup v2: <c>memory.peak</c>).</summary>
-    public long PeakSocketBytes => Interlocked.Read(ref _peakPages) << ProtocolMemory.PageShift;
+    public long PeakSocketBytes => Volatile.Read(ref _peakPages) << ProtocolMemory.PageShift;
 
     /// <summary>How often the limit of this group or of one below refused a purchase (cgroup v2: <c>memory.events</c>, <c>max</c>).</summary>
-    public long LimitHits => Interlocked.Read(ref _limitHits);
+    public long LimitHits => Volatile.Read(ref _limitHits);
 
     /// <summary>How often this group's own limit refused a purchase (cgroup v2: <c>memory.events.local</c>, <c>max</c>).</summary>
-    public long LocalLimitHits => Interlocked.Read(ref _localLimitHits);
+    public long LocalLimitHits => Volatile.Read(ref _localLimitHits);
 
     /// <summary>How often this group came under pressure by meeting its own limit.</summary>
-    public long PressureEvents => Interlocked.Read(ref _pressureEvents);
+    public long PressureEvents => Volatile.Read(ref _pressureEvents);
 
     /// <summary>
     /// True from the time that this group, or one above it, met its limit until a quarter of that is free again. Its sockets then do without growing buffers and offer smaller windows, as under
@@ -126,7 +126,7 @@ public sealed class MemoryGroup
     /// <summary>Compares before it adds: two that ask at once never take the figure past the limit, not even for a moment.</summary>
     private bool TryAdd(long pages, bool force)
     {
-        long now = Interlocked.Read(ref _pages);
+        long now = Volatile.Read(ref _pages);
         while (force || now + pages <= Limit >> ProtocolMemory.PageShift)
         {
             long seen = Interlocked.CompareExchange(ref _pages, now + pages, now);
@@ -158,7 +158,7 @@ public sealed class MemoryGroup
         }
 
         // What others gave back since the refusal may have been the last: pressure must not outlive its cause.
-        LeavePressure(Interlocked.Read(ref _pages));
+        LeavePressure(Volatile.Read(ref _pages));
     }
 
     private void LeavePressure(long pages)
@@ -171,7 +171,7 @@ public sealed class MemoryGroup
 
     private void NotePeak(long pages)
     {
-        long seen = Interlocked.Read(ref _peakPages);
+        long seen = Volatile.Read(ref _peakPages);
         while (pages > seen)
         {
             long was = Interlocked.CompareExchange(ref _peakPages, pages, seen);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Penstock.Accounting;
 
 /// <summary>
@@ -9,7 +11,13 @@ internal sealed class ProtocolMemory
     public const int PageShift = 12;
     public const int PageSize = 1 << PageShift;
 
+    /// <summary>Threads that may keep a part of the sum to themselves, and how many pages that is at most.</summary>
+    private const int MostParts = 128;
+    private const int MostPages = 32;
+
+    private readonly Part?[] _parts = new Part?[MostParts];
     private long _allocated;
+    private bool _hasParts;
     private int _underPressure;
     private int _sockets;
     private long _pressureEvents;
@@ -23,20 +31,35 @@ internal sealed class ProtocolMemory
     public Action? PressureEntered { get; init; }
 
     /// <summary>Pages bought by sockets now.</summary>
-    public long AllocatedPages => Interlocked.Read(ref _allocated);
+    public long AllocatedPages
+    {
+        get
+        {
+            long sum = Volatile.Read(ref _allocated);
+            if (Volatile.Read(ref _hasParts))
+            {
+                foreach (Part? part in _parts)
+                {
+                    sum += part is null ? 0 : Volatile.Read(ref part.Pages);
+                }
+            }
+
+            return sum;
+        }
+    }
 
     public bool UnderPressure => Volatile.Read(ref _underPressure) != 0;
 
     /// <summary>How often pressure was entered (Linux: <c>TCPMemoryPressures</c>).</summary>
-    public long PressureEvents => Interlocked.Read(ref _pressureEvents);
+    public long PressureEvents => Volatile.Read(ref _pressureEvents);
 
     public int Sockets => Volatile.Read(ref _sockets);
 
-    public long LowPages => Interlocked.Read(ref _low);
+    public long LowPages => Volatile.Read(ref _low);
 
-    public long PressurePages => Interlocked.Read(ref _pressure);
+    public long PressurePages => Volatile.Read(ref _pressure);
 
-    public long HighPages => Interlocked.Read(ref _high);
+    public long HighPages => Volatile.Read(ref _high);
 
     public void SetLimits(long low, long pressure, long high)
     {
@@ -52,7 +75,14 @@ internal sealed class ProtocolMemory
     /// <summary>Adds pages to the common count and says what the limits make of the sum.</summary>
     public MemoryVerdict Add(long pages)
     {
-        long now = Interlocked.Add(ref _allocated, pages);
+        if (PartOfThread() is { } part)
+        {
+            Count(part, pages);
+            return MemoryVerdict.Granted;
+        }
+
+        Interlocked.Add(ref _allocated, pages);
+        long now = AllocatedPages;
         if (now <= LowPages)
         {
             LeavePressure();
@@ -69,8 +99,14 @@ internal sealed class ProtocolMemory
 
     public void Remove(long pages)
     {
-        long now = Interlocked.Add(ref _allocated, -pages);
-        if (UnderPressure && now < LowPages)
+        if (PartOfThread() is { } part)
+        {
+            Count(part, -pages);
+            return;
+        }
+
+        Interlocked.Add(ref _allocated, -pages);
+        if (UnderPressure && AllocatedPages < LowPages)
         {
             LeavePressure();
         }
@@ -86,7 +122,59 @@ internal sealed class ProtocolMemory
         }
     }
 
-    private void LeavePressure() => Volatile.Write(ref _underPressure, 0);
+    /// <summary>
+    /// The calling thread's own part of the sum while the limits are far away, so that the common count moves only now and then (Linux: <c>SK_MEMORY_PCPU_RESERVE</c>); null near them, where it has to be
+    /// right. A thread is known by its managed id, which no other living thread has.
+    /// </summary>
+    private Part? PartOfThread()
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        if ((uint)thread >= MostParts || Volatile.Read(ref _allocated) > Volatile.Read(ref _low) - (2 * MostParts * MostPages) || UnderPressure)
+        {
+            return null;
+        }
+
+        return _parts[thread] ?? Begin(thread);
+    }
+
+    private Part Begin(int thread)
+    {
+        Volatile.Write(ref _hasParts, true);
+        return _parts[thread] = new Part();
+    }
+
+    private void Count(Part part, long pages)
+    {
+        long mine = part.Pages + pages;
+        if (mine is > MostPages or < -MostPages)
+        {
+            Interlocked.Add(ref _allocated, mine);
+            mine = 0;
+        }
+
+        Volatile.Write(ref part.Pages, mine);
+    }
+
+    private void LeavePressure()
+    {
+        if (UnderPressure)
+        {
+            Volatile.Write(ref _underPressure, 0);
+        }
+    }
+
+    /// <summary>Larger than a line of memory, so that two threads' parts do not share one.</summary>
+    private sealed class Part
+    {
+        public long Pages;
+        private Padding _padding;
+
+        [InlineArray(14)]
+        private struct Padding
+        {
+            private long _first;
+        }
+    }
 }
 
 /// <summary>What adding pages to <see cref="ProtocolMemory"/> led to.</summary>

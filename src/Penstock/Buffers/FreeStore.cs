@@ -38,6 +38,46 @@ internal sealed class FreeStore<T, TLink>
         return block;
     }
 
+    /// <summary>Up to <paramref name="most"/> blocks, linked; how many there are.</summary>
+    public int Take(int most, out T? chain)
+    {
+        chain = null;
+        if (Volatile.Read(ref _toTake.Head) is null && Volatile.Read(ref _returned.Head) is null)
+        {
+            return 0;
+        }
+
+        int count = 0;
+        _toTake.Gate.Enter();
+        T? last = null;
+        for (T? block = _toTake.Head ?? MoveHoldingGate(); block is not null && count < most; block = TLink.Of(block))
+        {
+            chain ??= block;
+            last = block;
+            count++;
+        }
+
+        if (last is not null)
+        {
+            _toTake.Head = TLink.Of(last);
+            _toTake.Count -= count;
+            TLink.Of(last) = null;
+        }
+
+        _toTake.Gate.Exit();
+        return count;
+    }
+
+    /// <summary>Gives back <paramref name="count"/> blocks that are linked from <paramref name="first"/> to <paramref name="last"/>.</summary>
+    public void Return(T first, T last, int count)
+    {
+        _returned.Gate.Enter();
+        TLink.Of(last) = _returned.Head;
+        _returned.Head = first;
+        _returned.Count += count;
+        _returned.Gate.Exit();
+    }
+
     public void Return(T block)
     {
         _returned.Gate.Enter();
@@ -81,6 +121,51 @@ internal sealed class FreeStore<T, TLink>
     }
 }
 
+/// <summary>Blocks that one thread has at hand, linked. A mutable struct: keep it in a field.</summary>
+internal struct MagazineStack<T, TLink>
+    where T : class
+    where TLink : struct, IFreeLink<T>
+{
+    private T? _head;
+
+    public int Count { get; private set; }
+
+    public T? TryTake()
+    {
+        T? block = _head;
+        if (block is not null)
+        {
+            _head = TLink.Of(block);
+            Count--;
+        }
+
+        return block;
+    }
+
+    public void Add(T block)
+    {
+        TLink.Of(block) = _head;
+        _head = block;
+        Count++;
+    }
+
+    /// <summary>Makes a linked chain of <paramref name="count"/> blocks all that is at hand; there was nothing.</summary>
+    public void Fill(T? chain, int count) => (_head, Count) = (chain, count);
+
+    /// <summary>Takes out <paramref name="count"/> blocks, of which there are as many, as a chain.</summary>
+    public void Detach(int count, out T first, out T last)
+    {
+        first = last = _head!;
+        for (int i = 1; i < count; i++)
+        {
+            last = TLink.Of(last)!;
+        }
+
+        _head = TLink.Of(last);
+        Count -= count;
+    }
+}
+
 /// <summary>A sum that two sides work on apart: one adds, one takes off, and only who comes near a ceiling looks at both.</summary>
 internal sealed class TwoSidedSum
 {
@@ -93,8 +178,8 @@ internal sealed class TwoSidedSum
         get
         {
             // In this order: what is read too late makes the sum too large, never too small.
-            long removed = Interlocked.Read(ref _removed.Sum);
-            return Interlocked.Read(ref _added.Sum) - removed;
+            long removed = Volatile.Read(ref _removed.Sum);
+            return Volatile.Read(ref _added.Sum) - removed;
         }
     }
 
@@ -108,7 +193,7 @@ internal sealed class TwoSidedSum
         }
 
         // What was seen of the other side may be old, and then too much seems to be there: look again.
-        long removed = Interlocked.Read(ref _removed.Sum);
+        long removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
         if (added - removed <= ceiling)
         {
@@ -124,14 +209,14 @@ internal sealed class TwoSidedSum
     /// <summary>Whether the value is above <paramref name="mark"/>.</summary>
     public bool IsAbove(long mark)
     {
-        if (Interlocked.Read(ref _added.Sum) - Volatile.Read(ref _added.Seen) <= mark)
+        if (Volatile.Read(ref _added.Sum) - Volatile.Read(ref _added.Seen) <= mark)
         {
             return false;
         }
 
-        long removed = Interlocked.Read(ref _removed.Sum);
+        long removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
-        return Interlocked.Read(ref _added.Sum) - removed > mark;
+        return Volatile.Read(ref _added.Sum) - removed > mark;
     }
 
     private sealed class Side

@@ -76,10 +76,18 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>Of a queued buffer: what its socket had given to devices in all when this was last sent; see <see cref="DeviceAccount.Holds"/>.</summary>
     public long DeviceMark;
 
-    /// <summary>Makes this empty buffer a transmission of <paramref name="source"/>: same bytes, own head.</summary>
-    public void CloneFrom(PacketBuffer source)
+    /// <summary>Makes this empty buffer a transmission of <paramref name="source"/>: same bytes, own head. <paramref name="borrows"/>: as <see cref="BorrowFrom"/>.</summary>
+    public void CloneFrom(PacketBuffer source, bool borrows = false)
     {
-        ShareFrom(source, 0, source.Length);
+        if (borrows)
+        {
+            BorrowFrom(source);
+        }
+        else
+        {
+            ShareFrom(source, 0, source.Length);
+        }
+
         Sequence = source.Sequence;
         EndSequence = source.EndSequence;
         TcpFlags = source.TcpFlags;

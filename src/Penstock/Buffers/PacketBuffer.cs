@@ -33,6 +33,9 @@ internal sealed unsafe partial class PacketBuffer
     private bool _hasOverflow;
     private bool _rented;
 
+    /// <summary>The payload belongs to another buffer's references: this one only looks.</summary>
+    private bool _borrows;
+
     internal PacketBuffer(PacketPool pool) => _pool = pool;
 
     public PacketPool Pool => _pool;
@@ -250,6 +253,32 @@ internal sealed unsafe partial class PacketBuffer
         Segment |= source.Segment & SegmentFlags.ZeroCopy;
     }
 
+    /// <summary>
+    /// Lets this empty buffer refer to all of the payload of <paramref name="source"/> without references of its own: for a link that lets go of it before <paramref name="source"/> can be freed.
+    /// </summary>
+    public void BorrowFrom(PacketBuffer source)
+    {
+        for (int i = 0; i < source.FragmentCount; i++)
+        {
+            ref Fragment fragment = ref source.SlotAt(i);
+            Append(fragment.Owner, fragment.Address, fragment.Length);
+        }
+
+        _borrows = true;
+        Segment |= source.Segment & SegmentFlags.ZeroCopy;
+    }
+
+    /// <summary>Takes references for payload that was borrowed.</summary>
+    public void KeepBorrowed()
+    {
+        for (int i = 0; i < FragmentCount && _borrows; i++)
+        {
+            SlotAt(i).Owner.AddReference();
+        }
+
+        _borrows = false;
+    }
+
     /// <summary>A link copies this payload to somebody inside this process, who may keep it for ever: whoever lent the memory is told (R2.13).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void NoteCopied()
@@ -300,16 +329,21 @@ internal sealed unsafe partial class PacketBuffer
     public bool TryRentHead(bool forced = false)
     {
         Debug.Assert(_head is null);
-        _head = _pool.RentSlab(PacketPool.TinySlab, forced);
-        if (_head is null)
+        if (_pool.RentSlab(PacketPool.TinySlab, forced) is not { } head)
         {
             return false;
         }
 
+        AttachHead(head);
+        return true;
+    }
+
+    internal void AttachHead(Slab head)
+    {
+        _head = head;
         _headStart = _headEnd = HeadRoom;
         HeadTrueSize += PacketPool.TinySlab;
         TrueSize += PacketPool.TinySlab;
-        return true;
     }
 
     /// <summary>Gives the buffer back. Every fragment's reference is dropped.</summary>
@@ -321,23 +355,33 @@ internal sealed unsafe partial class PacketBuffer
         }
 
         _rented = false;
-        for (int i = 0; i < FragmentCount; i++)
+        PacketPool.Magazine? magazine = _pool.MagazineOfThread();
+        for (int i = 0; i < FragmentCount && !_borrows; i++)
         {
-            SlotAt(i).Owner.Release();
+            PayloadOwner owner = SlotAt(i).Owner;
+            if (owner is Slab slab)
+            {
+                slab.Release(_pool, magazine);
+            }
+            else
+            {
+                owner.Release();
+            }
         }
 
+        _borrows = false;
         ClearSlots(0);
         Length = 0;
         if (_head is not null)
         {
-            _head.Release();
+            _head.Release(_pool, magazine);
             _head = null;
         }
 
         DeviceAccount? account = Device;
         int charged = DeviceCharge;
         ResetState();
-        _pool.Return(this);
+        _pool.Return(this, magazine);
         account?.OnDeviceDone(charged);
     }
 

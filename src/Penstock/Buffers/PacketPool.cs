@@ -10,6 +10,9 @@ namespace Penstock.Buffers;
 /// What is rented has three ceilings, so that memory which stays for long cannot lock out what gives memory back: the lowest for what applications queue
 /// (<see cref="RentQueueSlab"/>, <see cref="IsCrowded"/>), above it room for packets that pass through, and on top a reserve for forced grants (first buffer, ACK, FIN, RST, received ACKs).
 /// </para>
+/// <para>
+/// While there is plenty, each thread has a few small blocks at hand (<see cref="Magazine"/>): to take and give those back costs no interlocked operation. Towards the ceilings they count as rented.
+/// </para>
 /// </summary>
 internal sealed class PacketPool
 {
@@ -32,6 +35,10 @@ internal sealed class PacketPool
     /// <summary>A buffer's object with the overflow table that it may get at any time, when it is too late to be refused.</summary>
     private const int BufferCost = PacketBuffer.ObjectSize + PacketBuffer.OverflowSize;
 
+    /// <summary>Threads that may have a magazine, and the part of the limit, one in so many, that all magazines together may keep from others.</summary>
+    private const int MostMagazines = 128;
+    private const int MagazineShare = 32;
+
     private static readonly int[] Sizes = [TinySlab, SmallSlab, MediumSlab, SendSlab, LargeSlab];
 
     private readonly Shelf[] _shelves = Array.ConvertAll(Sizes, static _ => new Shelf());
@@ -39,6 +46,8 @@ internal sealed class PacketPool
     private readonly long _passingCeiling;
     private readonly long _queueCeiling;
     private readonly TwoSidedSum _rented = new();
+    private readonly long _plenty;
+    private readonly Magazine?[] _magazines;
     private long _createdBuffers;
     private long _held;
     private long _heldMaximum;
@@ -51,17 +60,31 @@ internal sealed class PacketPool
         long reserve = Math.Min(DefaultReserve, limit / 8);
         _passingCeiling = limit - reserve;
         _queueCeiling = _passingCeiling - Math.Max(reserve, limit / 16);
+        _plenty = limit / 2;
+        _magazines = new Magazine?[Math.Min(MostMagazines, limit / MagazineShare / Magazine.MostBytes)];
     }
 
     public long Limit { get; }
 
     /// <summary>Bytes that exist now: rented, or kept for reuse.</summary>
-    public long HeldBytes => Interlocked.Read(ref _held);
+    public long HeldBytes => Volatile.Read(ref _held);
 
-    public long HeldMaximumBytes => Interlocked.Read(ref _heldMaximum);
+    public long HeldMaximumBytes => Volatile.Read(ref _heldMaximum);
 
     /// <summary>Bytes in use now; the rest of <see cref="HeldBytes"/> is kept for reuse.</summary>
-    public long RentedBytes => _rented.Value;
+    public long RentedBytes
+    {
+        get
+        {
+            long rented = _rented.Value;
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine is null ? 0 : (magazine.Buffers.Count * (long)BufferCost) + (magazine.Tiny.Count * (long)CostOf(0)) + (magazine.Small.Count * (long)CostOf(1));
+            }
+
+            return rented;
+        }
+    }
 
     /// <summary>Slabs in use. Exact while nobody rents or returns.</summary>
     public long RentedSlabs
@@ -71,7 +94,12 @@ internal sealed class PacketPool
             long rented = 0;
             foreach (Shelf shelf in _shelves)
             {
-                rented += Interlocked.Read(ref shelf.Created) - shelf.Kept.Count;
+                rented += Volatile.Read(ref shelf.Created) - shelf.Kept.Count;
+            }
+
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine is null ? 0 : magazine.Tiny.Count + magazine.Small.Count;
             }
 
             return rented;
@@ -79,7 +107,19 @@ internal sealed class PacketPool
     }
 
     /// <summary>Buffers in use. Exact while nobody rents or returns.</summary>
-    public long RentedBuffers => Interlocked.Read(ref _createdBuffers) - _keptBuffers.Count;
+    public long RentedBuffers
+    {
+        get
+        {
+            long rented = Volatile.Read(ref _createdBuffers) - _keptBuffers.Count;
+            foreach (Magazine? magazine in _magazines)
+            {
+                rented -= magazine?.Buffers.Count ?? 0;
+            }
+
+            return rented;
+        }
+    }
 
     /// <summary>Only packets that pass through get memory now: what waits in queues may not become more.</summary>
     public bool IsCrowded => _rented.IsAbove(_queueCeiling);
@@ -88,19 +128,69 @@ internal sealed class PacketPool
     public bool IsTight => _rented.IsAbove(Limit / 2);
 
     /// <summary>Requests refused because the limit was reached.</summary>
-    public long Refusals => Interlocked.Read(ref _refusals);
+    public long Refusals => Volatile.Read(ref _refusals);
 
     /// <summary>
     /// Rents a slab of at least <paramref name="size"/> bytes with one reference. Null when the limit is reached;
     /// <paramref name="forced"/> lets the request dip into the reserve.
     /// </summary>
-    public Slab? RentSlab(int size, bool forced = false) => RentSlab(size, forced ? Limit : _passingCeiling);
+    public Slab? RentSlab(int size, bool forced = false) => RentSlab(MagazineOfThread(), size, forced ? Limit : _passingCeiling);
 
     /// <summary>Rents a slab for what the application queues; null also when only passing packets get memory.</summary>
-    public Slab? RentQueueSlab(int size) => RentSlab(size, _queueCeiling);
+    public Slab? RentQueueSlab(int size) => RentSlab(MagazineOfThread(), size, _queueCeiling);
 
     /// <summary>Rents an empty buffer; null when the limit is reached.</summary>
-    public PacketBuffer? RentBuffer(bool forced = false)
+    public PacketBuffer? RentBuffer(bool forced = false) => RentBuffer(MagazineOfThread(), forced);
+
+    /// <summary>Rents a buffer with room for headers (<see cref="PacketBuffer.TryRentHead"/>); null when the limit is reached.</summary>
+    public PacketBuffer? RentBufferWithHead(bool forced = false)
+    {
+        Magazine? magazine = MagazineOfThread();
+        PacketBuffer? buffer = RentBuffer(magazine, forced);
+        if (buffer is null)
+        {
+            return null;
+        }
+
+        if (RentSlab(magazine, TinySlab, forced ? Limit : _passingCeiling) is { } head)
+        {
+            buffer.AttachHead(head);
+            return buffer;
+        }
+
+        buffer.Free();
+        return null;
+    }
+
+    /// <summary>Rents a buffer and a slab of at least <paramref name="size"/> bytes for it; both null when the limit is reached.</summary>
+    public PacketBuffer? RentBufferAndSlab(int size, bool forced, out Slab? slab)
+    {
+        Magazine? magazine = MagazineOfThread();
+        PacketBuffer? buffer = RentBuffer(magazine, forced);
+        slab = buffer is null ? null : RentSlab(magazine, size, forced ? Limit : _passingCeiling);
+        if (buffer is not null && slab is null)
+        {
+            buffer.Free();
+            return null;
+        }
+
+        return buffer;
+    }
+
+    private PacketBuffer? RentBuffer(Magazine? magazine, bool forced)
+    {
+        PacketBuffer? buffer = magazine is not null ? TakeFrom(ref magazine.Buffers, _keptBuffers, BufferCost) : null;
+        if (buffer is null && (buffer = RentSharedBuffer(forced)) is null)
+        {
+            return null;
+        }
+
+        buffer.Next = null;
+        buffer.OnRented();
+        return buffer;
+    }
+
+    private PacketBuffer? RentSharedBuffer(bool forced)
     {
         if (!Admit(BufferCost, forced ? Limit : _passingCeiling))
         {
@@ -115,8 +205,6 @@ internal sealed class PacketPool
             buffer = new PacketBuffer(this);
         }
 
-        buffer.Next = null;
-        buffer.OnRented();
         return buffer;
     }
 
@@ -138,17 +226,33 @@ internal sealed class PacketPool
         _rented.Remove(bytes);
     }
 
-    internal void Return(Slab slab)
+    internal void Return(Slab slab) => Return(slab, MagazineOfThread());
+
+    /// <summary>As <see cref="Return(Slab)"/>, by a caller who has looked up what the thread has at hand.</summary>
+    internal void Return(Slab slab, Magazine? magazine)
     {
         DebugPoison(slab);
+        if (slab.SizeClass <= Magazine.LargestClass && magazine is not null)
+        {
+            Shelf shelf = _shelves[slab.SizeClass];
+            GiveTo(ref slab.SizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, slab, CostOf(slab.SizeClass));
+            return;
+        }
+
         _shelves[slab.SizeClass].Kept.Return(slab);
 
         // Last: what is no longer counted as rented must be there to be taken.
         _rented.Remove(CostOf(slab.SizeClass));
     }
 
-    internal void Return(PacketBuffer buffer)
+    internal void Return(PacketBuffer buffer, Magazine? magazine)
     {
+        if (magazine is not null)
+        {
+            GiveTo(ref magazine.Buffers, _keptBuffers, buffer, BufferCost);
+            return;
+        }
+
         _keptBuffers.Return(buffer);
         _rented.Remove(BufferCost);
     }
@@ -176,17 +280,27 @@ internal sealed class PacketPool
     [System.Diagnostics.Conditional("DEBUG")]
     private static void DebugPoison(Slab slab) => slab.Array.AsSpan().Fill(0xDD);
 
-    private Slab? RentSlab(int size, long ceiling)
+    private Slab? RentSlab(Magazine? magazine, int size, long ceiling)
     {
         int sizeClass = ClassOf(size);
         int cost = CostOf(sizeClass);
+        Shelf shelf = _shelves[sizeClass];
+        Slab? slab = sizeClass <= Magazine.LargestClass && magazine is not null
+            ? TakeFrom(ref sizeClass == 0 ? ref magazine.Tiny : ref magazine.Small, shelf.Kept, cost)
+            : null;
+        if (slab is not null)
+        {
+            slab.NextFree = null;
+            slab.StartReferences();
+            return slab;
+        }
+
         if (!Admit(cost, ceiling))
         {
             return null;
         }
 
-        Shelf shelf = _shelves[sizeClass];
-        Slab? slab = shelf.Kept.Take();
+        slab = shelf.Kept.Take();
         if (slab is null)
         {
             MakeRoom(cost);
@@ -197,6 +311,92 @@ internal sealed class PacketPool
         slab.NextFree = null;
         slab.StartReferences();
         return slab;
+    }
+
+    /// <summary>The blocks that the calling thread has at hand; null when memory is not plenty, or the thread came late.</summary>
+    internal Magazine? MagazineOfThread()
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        if ((uint)thread >= (uint)_magazines.Length)
+        {
+            return null;
+        }
+
+        if (_rented.IsAbove(_plenty))
+        {
+            EmptyMagazine(_magazines[thread]);
+            return null;
+        }
+
+        return _magazines[thread] ??= new Magazine();
+    }
+
+    /// <summary>A block that this thread has at hand, after fetching some more if there was none; null when none is kept anywhere.</summary>
+    private T? TakeFrom<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        if (hand.TryTake() is { } block)
+        {
+            return block;
+        }
+
+        if (!_rented.TryAdd(cost * (long)Magazine.Move, _plenty))
+        {
+            return null;
+        }
+
+        int count = kept.Take(Magazine.Move, out T? chain);
+        if (count < Magazine.Move)
+        {
+            _rented.Remove(cost * (long)(Magazine.Move - count));
+        }
+
+        hand.Fill(chain, count);
+        return hand.TryTake();
+    }
+
+    private void GiveTo<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, T block, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        hand.Add(block);
+        if (hand.Count > Magazine.Most)
+        {
+            GiveBack(ref hand, kept, Magazine.Move, cost);
+        }
+    }
+
+    private void GiveBack<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int count, int cost)
+        where T : class
+        where TLink : struct, IFreeLink<T>
+    {
+        hand.Detach(count, out T first, out T last);
+        kept.Return(first, last, count);
+        _rented.Remove(cost * (long)count);
+    }
+
+    private void EmptyMagazine(Magazine? magazine)
+    {
+        if (magazine is null)
+        {
+            return;
+        }
+
+        if (magazine.Buffers.Count > 0)
+        {
+            GiveBack(ref magazine.Buffers, _keptBuffers, magazine.Buffers.Count, BufferCost);
+        }
+
+        if (magazine.Tiny.Count > 0)
+        {
+            GiveBack(ref magazine.Tiny, _shelves[0].Kept, magazine.Tiny.Count, CostOf(0));
+        }
+
+        if (magazine.Small.Count > 0)
+        {
+            GiveBack(ref magazine.Small, _shelves[1].Kept, magazine.Small.Count, CostOf(1));
+        }
     }
 
     /// <summary>
@@ -218,7 +418,7 @@ internal sealed class PacketPool
     private void MakeRoom(int cost)
     {
         var spinner = default(SpinWait);
-        long held = Interlocked.Read(ref _held);
+        long held = Volatile.Read(ref _held);
         while (true)
         {
             if (held + cost <= Limit)
@@ -240,7 +440,7 @@ internal sealed class PacketPool
                 spinner.SpinOnce(sleep1Threshold: -1);
             }
 
-            held = Interlocked.Read(ref _held);
+            held = Volatile.Read(ref _held);
         }
     }
 
@@ -269,7 +469,7 @@ internal sealed class PacketPool
 
     private void NoteMaximum(long held)
     {
-        long seen = Interlocked.Read(ref _heldMaximum);
+        long seen = Volatile.Read(ref _heldMaximum);
         while (held > seen)
         {
             long was = Interlocked.CompareExchange(ref _heldMaximum, held, seen);
@@ -282,6 +482,25 @@ internal sealed class PacketPool
         }
     }
 
+    /// <summary>
+    /// Blocks of the small kinds that one thread has at hand. A thread is known by its managed id, which no other living thread has, so nobody else touches its magazine.
+    /// </summary>
+    internal sealed class Magazine
+    {
+        /// <summary>Of each kind at most so many; beyond that, and when there is none, so many move at once.</summary>
+        public const int Most = 32;
+        public const int Move = 16;
+
+        /// <summary>Larger classes are few, and cost more to fill than to fetch.</summary>
+        public const int LargestClass = 1;
+
+        public const int MostBytes = (Most + 1) * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
+
+        public MagazineStack<PacketBuffer, BufferLink> Buffers;
+        public MagazineStack<Slab, SlabLink> Tiny;
+        public MagazineStack<Slab, SlabLink> Small;
+    }
+
     /// <summary>The slabs of one size.</summary>
     private sealed class Shelf
     {
@@ -289,12 +508,12 @@ internal sealed class PacketPool
         public long Created;
     }
 
-    private readonly struct SlabLink : IFreeLink<Slab>
+    internal readonly struct SlabLink : IFreeLink<Slab>
     {
         public static ref Slab? Of(Slab block) => ref block.NextFree;
     }
 
-    private readonly struct BufferLink : IFreeLink<PacketBuffer>
+    internal readonly struct BufferLink : IFreeLink<PacketBuffer>
     {
         public static ref PacketBuffer? Of(PacketBuffer block) => ref block.Next;
     }

@@ -11,10 +11,22 @@ internal abstract class PayloadOwner
     /// <summary>Takes the first reference of an owner that nobody else can see yet.</summary>
     public void StartReferences() => Volatile.Write(ref _references, 1);
 
+    /// <summary>The caller has the only reference: nobody else is left who could take another.</summary>
+    protected bool IsOnlyReference => Volatile.Read(ref _references) == 1;
+
+    protected void EndReferences() => _references = 0;
+
     public void AddReference() => Interlocked.Increment(ref _references);
 
     public void Release()
     {
+        if (IsOnlyReference)
+        {
+            EndReferences();
+            OnUnreferenced();
+            return;
+        }
+
         int left = Interlocked.Decrement(ref _references);
         if (left == 0)
         {

@@ -28,5 +28,18 @@ internal sealed unsafe class Slab : PayloadOwner
 
     public int Size => Array.Length;
 
+    /// <summary>As <see cref="PayloadOwner.Release"/>, by a caller on whose thread <paramref name="magazine"/> is what is at hand of <paramref name="pool"/>.</summary>
+    internal void Release(PacketPool pool, PacketPool.Magazine? magazine)
+    {
+        if (pool == _pool && IsOnlyReference)
+        {
+            EndReferences();
+            pool.Return(this, magazine);
+            return;
+        }
+
+        Release();
+    }
+
     protected override void OnUnreferenced() => _pool.Return(this);
 }

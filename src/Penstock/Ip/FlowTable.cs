@@ -5,7 +5,7 @@ namespace Penstock.Ip;
 
 /// <summary>
 /// Finds entries by 4-tuple. The hash is keyed, so that a peer cannot fill one bucket. Each bucket has a short gate of its own; nothing else is done under
-/// it. Grows, never shrinks.
+/// it, and to find takes none. Grows, never shrinks.
 /// </summary>
 internal sealed class FlowTable(SipHash hash)
 {
@@ -16,20 +16,42 @@ internal sealed class FlowTable(SipHash hash)
 
     public int Count => Volatile.Read(ref _count);
 
-    public uint HashOf(in FlowKey key) =>
-        (uint)hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ((ulong)key.LocalPort << 16) | key.RemotePort);
+    public uint HashOf(in FlowKey key)
+    {
+        ulong ports = ((ulong)key.LocalPort << 16) | key.RemotePort;
+        return key.Local.IsIPv4 && key.Remote.IsIPv4
+            ? (uint)hash.ForTable(((ulong)key.Local.IPv4Value << 32) | key.Remote.IPv4Value, ports)
+            : (uint)hash.Of(key.Local.High, key.Local.Low, key.Remote.High, key.Remote.Low, ports);
+    }
 
     public FlowEntry? Find(in FlowKey key)
     {
         uint h = HashOf(key);
-        ref Bucket bucket = ref Enter(h);
-        FlowEntry? entry = bucket.First;
-        while (entry is not null && !(entry.KeyHash == h && entry.Key.Equals(key)))
+        Bucket[] buckets = Volatile.Read(ref _buckets);
+        ref Bucket bucket = ref buckets[h & (uint)(buckets.Length - 1)];
+        int version = Volatile.Read(ref bucket.Version);
+        FlowEntry? entry = Walk(bucket.First, h, key);
+
+        // Whoever changes a chain counts before and after, and so does the table when it grows: what was seen in between may be torn.
+        Volatile.ReadBarrier();
+        if ((version & 1) == 0 && Volatile.Read(ref bucket.Version) == version)
+        {
+            return entry;
+        }
+
+        bucket = ref Enter(h);
+        entry = Walk(bucket.First, h, key);
+        Leave(ref bucket);
+        return entry;
+    }
+
+    private static FlowEntry? Walk(FlowEntry? entry, uint hash, in FlowKey key)
+    {
+        while (entry is not null && !(entry.KeyHash == hash && entry.Key.Equals(key)))
         {
             entry = entry.NextInBucket;
         }
 
-        bucket.Gate.Exit();
         return entry;
     }
 
@@ -38,12 +60,7 @@ internal sealed class FlowTable(SipHash hash)
     {
         uint h = entry.KeyHash = HashOf(entry.Key);
         ref Bucket bucket = ref Enter(h);
-        existing = bucket.First;
-        while (existing is not null && !(existing.KeyHash == h && existing.Key.Equals(entry.Key)))
-        {
-            existing = existing.NextInBucket;
-        }
-
+        existing = Walk(bucket.First, h, entry.Key);
         if (existing is null)
         {
             entry.NextInBucket = bucket.First;
@@ -51,7 +68,7 @@ internal sealed class FlowTable(SipHash hash)
             bucket.First = entry;
         }
 
-        bucket.Gate.Exit();
+        Leave(ref bucket);
         if (existing is not null)
         {
             return false;
@@ -86,7 +103,7 @@ internal sealed class FlowTable(SipHash hash)
             old.IsFiled = false;
         }
 
-        bucket.Gate.Exit();
+        Leave(ref bucket);
         return found;
     }
 
@@ -108,7 +125,7 @@ internal sealed class FlowTable(SipHash hash)
             entry.IsFiled = false;
         }
 
-        bucket.Gate.Exit();
+        Leave(ref bucket);
         if (found)
         {
             Interlocked.Decrement(ref _count);
@@ -148,11 +165,19 @@ internal sealed class FlowTable(SipHash hash)
             bucket.Gate.Enter();
             if (buckets == Volatile.Read(ref _buckets))
             {
+                bucket.Version++;
+                Volatile.WriteBarrier();
                 return ref bucket;
             }
 
             bucket.Gate.Exit();
         }
+    }
+
+    private static void Leave(ref Bucket bucket)
+    {
+        Volatile.Write(ref bucket.Version, bucket.Version + 1);
+        bucket.Gate.Exit();
     }
 
     private void Grow()
@@ -169,6 +194,10 @@ internal sealed class FlowTable(SipHash hash)
             for (int i = 0; i < old.Length; i++)
             {
                 old[i].Gate.Enter();
+
+                // Left odd: nobody believes what is seen of an old chain.
+                old[i].Version++;
+                Volatile.WriteBarrier();
             }
 
             for (int i = 0; i < old.Length; i++)
@@ -195,6 +224,9 @@ internal sealed class FlowTable(SipHash hash)
     private struct Bucket
     {
         public SpinGate Gate;
+
+        /// <summary>Odd while the chain is changed, for readers without the gate.</summary>
+        public int Version;
         public FlowEntry? First;
     }
 }

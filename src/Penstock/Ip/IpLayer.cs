@@ -90,12 +90,11 @@ internal sealed class IpLayer
     /// <summary>Takes over a packet that came in by <paramref name="ingress"/>.</summary>
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
-        _stack.Counters.Add(StackCounter.IpInReceives);
         Span<byte> bytes = packet.FirstSpan;
         bool trusted = packet.Checksum == ChecksumState.Verified;
         if (!IPv4Header.TryParse(bytes, packet.Length, out IPv4Header header, out MalformedReason reason, verifyChecksum: !trusted))
         {
-            _stack.Counters.Add(StackCounter.IpInHeaderErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInHeaderErrors, 1);
             _stack.Counters.AddMalformed(reason);
             packet.Free();
             return;
@@ -104,7 +103,7 @@ internal sealed class IpLayer
         // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
         if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
         {
-            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInAddressErrors, 1);
             packet.Free();
             return;
         }
@@ -112,18 +111,18 @@ internal sealed class IpLayer
         // 127/8 never comes from outside (RFC 1122 3.2.1.3), although 127.0.0.1 is one of our addresses.
         bool local = header.Destination.IsLoopback
             ? ingress.Link is LoopbackLink
-            : Volatile.Read(ref _local).ContainsKey(header.Destination);
+            : ingress.HasFirst(header.Destination) || Volatile.Read(ref _local).ContainsKey(header.Destination);
         if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast
             && !header.Destination.IsLoopback && !header.Destination.IsAny))
         {
-            _stack.Counters.Add(StackCounter.IpInAddressErrors);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInAddressErrors, 1);
             packet.Free();
             return;
         }
 
         if (header.IsFragment)
         {
-            _stack.Counters.Add(StackCounter.IpInFragmentsDropped);
+            _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInFragmentsDropped, 1);
             packet.Free();
             return;
         }
@@ -141,27 +140,33 @@ internal sealed class IpLayer
         switch (header.Protocol)
         {
             case IpProtocol.Tcp:
-                _stack.Counters.Add(StackCounter.IpInDelivers);
+                _stack.Counters.AddOneTo(StackCounter.IpInReceives, StackCounter.IpInDelivers, StackCounter.TcpInSegs);
                 packet.TrimFront(header.HeaderLength);
                 _tcp!.Input(packet, ingress, worker);
                 break;
             case IpProtocol.Icmp:
-                _stack.Counters.Add(StackCounter.IpInDelivers);
+                _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInDelivers, 1);
                 Icmp.Input(packet, header, worker);
                 packet.Free();
                 break;
             case IpProtocol.Udp:
+                _stack.Counters.Add(StackCounter.IpInReceives);
+
                 // No UDP sockets yet, so every port is unreachable (RFC 1122 4.1.3.1).
                 Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Port, 0, worker);
                 packet.Free();
                 break;
             default:
-                _stack.Counters.Add(StackCounter.IpInUnknownProtocols);
+                _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInUnknownProtocols, 1);
                 Icmp.SendError(packet, IcmpType.DestinationUnreachable, IcmpUnreachable.Protocol, 0, worker);
                 packet.Free();
                 break;
         }
     }
+
+    /// <summary>RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves; two processors that count at once may take the same.</summary>
+    private ushort TakeIdentifications(int count, bool atomic) =>
+        (ushort)(atomic ? _identification += count : Interlocked.Add(ref _identification, count));
 
     /// <summary>
     /// Sends a packet whose head begins with the transport header. True: it was taken over, sent or lost. False: the link is full, the
@@ -180,8 +185,7 @@ internal sealed class IpLayer
             TotalLength = (ushort)(packet.TotalLength + IPv4Header.MinLength),
             FragmentField = dontFragment ? IPv4Header.DontFragmentBit : (ushort)0,
 
-            // RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves.
-            Identification = (ushort)Interlocked.Add(ref _identification, Math.Max(1, packet.SegmentCount)),
+            Identification = TakeIdentifications(Math.Max(1, packet.SegmentCount), dontFragment),
         };
         header.Write(packet.PushHead(IPv4Header.MinLength));
         packet.ChecksumStart = IPv4Header.MinLength;

@@ -10,7 +10,7 @@ internal struct RateLimit(long nanosPerToken, int burst)
     {
         while (true)
         {
-            long seen = Interlocked.Read(ref _freeAt);
+            long seen = Volatile.Read(ref _freeAt);
             long start = Math.Max(seen, nowNanos - (nanosPerToken * burst));
             if (start + nanosPerToken > nowNanos)
             {

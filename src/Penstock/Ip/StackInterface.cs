@@ -10,7 +10,8 @@ internal sealed class StackInterface : ILinkClient, IReceiver
 {
     private readonly NetworkStack _stack;
     private readonly Worker[] _workers;
-    private long _packetsIn, _packetsOut, _bytesIn, _bytesOut;
+    private readonly CountRows _counts = new(4);
+    private const int PacketsInColumn = 0, PacketsOutColumn = 1, BytesInColumn = 2, BytesOutColumn = 3;
     private int _failed;
 
     /// <summary>How often the link has said that there is room again, or has gone. The TCP layer counts, under its gate.</summary>
@@ -24,14 +25,21 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         _workers = workers;
         Addresses = addresses;
         MergesReceived = link.MergesReceived;
+        LetsGoAtOnce = link.LetsGoAtOnce;
     }
 
     public Link Link { get; }
 
     public int Index { get; }
 
+    /// <inheritdoc cref="Link.LetsGoAtOnce"/>
+    public bool LetsGoAtOnce { get; }
+
     /// <summary>The stack's addresses on this link.</summary>
     public (IpAddress Address, IpPrefix Network)[] Addresses { get; }
+
+    /// <summary>True for the first of them, which most packets are sent to, while the interface is in use.</summary>
+    public bool HasFirst(IpAddress address) => Addresses.Length > 0 && Addresses[0].Address == address && !HasFailed;
 
     public PacketPool Pool => _stack.Pool;
 
@@ -42,13 +50,13 @@ internal sealed class StackInterface : ILinkClient, IReceiver
 
     public bool HasFailed => Volatile.Read(ref _failed) != 0;
 
-    public long PacketsIn => Interlocked.Read(ref _packetsIn);
+    public long PacketsIn => _counts[PacketsInColumn];
 
-    public long PacketsOut => Interlocked.Read(ref _packetsOut);
+    public long PacketsOut => _counts[PacketsOutColumn];
 
-    public long BytesIn => Interlocked.Read(ref _bytesIn);
+    public long BytesIn => _counts[BytesInColumn];
 
-    public long BytesOut => Interlocked.Read(ref _bytesOut);
+    public long BytesOut => _counts[BytesOutColumn];
 
     public ReadOnlySpan<Worker> Workers => _workers;
 
@@ -62,8 +70,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
 
     public void Receive(PacketBuffer packet, Worker worker)
     {
-        Interlocked.Increment(ref _packetsIn);
-        Interlocked.Add(ref _bytesIn, packet.Length);
+        _counts.Add(PacketsInColumn, 1, BytesInColumn, packet.Length);
         if (MergesReceived && worker.BatchEnd is ReceiveMerge merge)
         {
             merge.Add(packet, this, worker);
@@ -96,8 +103,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
             _stack.Counters.Add(StackCounter.IpOutDiscards, lost);
         }
 
-        Interlocked.Increment(ref _packetsOut);
-        Interlocked.Add(ref _bytesOut, bytes);
+        _counts.Add(PacketsOutColumn, 1, BytesOutColumn, bytes);
         return true;
     }
 

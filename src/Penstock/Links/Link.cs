@@ -37,6 +37,9 @@ public abstract class Link : IDisposable
     /// <summary>What the link does for the stack.</summary>
     internal virtual LinkOffloads Offloads => LinkOffloads.None;
 
+    /// <summary>The link has let go of a packet, sent or lost, when <see cref="Transmit"/> returns: it keeps no reference to its payload and counts for nothing as a device.</summary>
+    internal virtual bool LetsGoAtOnce => false;
+
     /// <summary>True when TCP segments that arrive in one burst should be merged into super-segments before IP (Linux: GRO).</summary>
     internal virtual bool MergesReceived => false;
 

@@ -101,15 +101,9 @@ internal static class LinkOutput
 
     private static PacketBuffer? TryMakeSegment(PacketBuffer packet, int index)
     {
-        PacketBuffer? segment = packet.Pool.RentBuffer();
+        PacketBuffer? segment = packet.Pool.RentBufferWithHead();
         if (segment is null)
         {
-            return null;
-        }
-
-        if (!segment.TryRentHead())
-        {
-            segment.Free();
             return null;
         }
 

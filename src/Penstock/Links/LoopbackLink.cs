@@ -25,6 +25,8 @@ internal sealed class LoopbackLink : Link
 
     internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
 
+    internal override bool LetsGoAtOnce => true;
+
     internal override void Attach(ILinkClient client) => _client = client;
 
     internal override bool Transmit(PacketBuffer packet)

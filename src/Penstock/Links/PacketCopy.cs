@@ -84,24 +84,15 @@ internal static class PacketCopy
     /// <summary>Rents a buffer whose one fragment is <paramref name="length"/> bytes of a fresh slab, charged with all of it.</summary>
     public static unsafe PacketBuffer? TryRent(PacketPool pool, int length, out Slab? slab)
     {
-        slab = null;
-
         // An acknowledgment gives memory back. Were it dropped for lack of memory, all of it could stay pinned by data that has arrived long ago.
         bool small = length <= PacketPool.TinySlab;
-        PacketBuffer? copy = pool.RentBuffer(forced: small);
+        PacketBuffer? copy = pool.RentBufferAndSlab(length, small, out slab);
         if (copy is null)
         {
             return null;
         }
 
-        slab = pool.RentSlab(length, forced: small);
-        if (slab is null)
-        {
-            copy.Free();
-            return null;
-        }
-
-        copy.Append(slab, slab.Address, length);
+        copy.Append(slab!, slab!.Address, length);
         copy.TrueSize += slab.Size;
         return copy;
     }

@@ -27,7 +27,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     private int _deferred;
     private AsyncLockWaiter? _spareLockWaiter;
     private SocketEvents _pendingEvents;
-    private int _collectedEvents;
+    private SocketEvents _collectedEvents;
     private WaitQueue _waiters;
     private long _stepNanos;
 
@@ -119,8 +119,13 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             _owned = true;
             _inner.Exit();
-            BeginStep();
+            _stepNanos = worker.TakeFreshNanos();
             ProcessPacket(packet);
+            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Last is IDirectReceiver receiver && receiver.TryDeliver(worker))
+            {
+                _pendingEvents &= ~SocketEvents.Readable;
+            }
+
             Release(worker);
             return;
         }
@@ -257,7 +262,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             // A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
             if (onWorker is not null && onWorker == Worker)
             {
-                Interlocked.Or(ref _collectedEvents, (int)events);
+                // Plain: the worker that runs has it to itself.
+                _collectedEvents |= events;
                 onWorker.CollectWake(this);
             }
             else
@@ -279,7 +285,12 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     /// <summary>Fires at once. Only at top level, owning nothing: what is fired may run at once.</summary>
     protected void FireAtTopLevel(SocketEvents events) => _waiters.Fire(events);
 
-    void IWakeTarget.FireWake() => _waiters.Fire((SocketEvents)Interlocked.Exchange(ref _collectedEvents, 0));
+    void IWakeTarget.FireWake()
+    {
+        SocketEvents events = _collectedEvents;
+        _collectedEvents = SocketEvents.None;
+        _waiters.Fire(events);
+    }
 
     /// <summary>Drops what waits in the backlog, for a socket that is going away with its stack.</summary>
     protected void DropBacklog()
@@ -349,7 +360,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         return false;
     }
 
-    private bool OwnOrQueue(LockWaiter waiter)
+    /// <summary>Owning at once, or queues <paramref name="waiter"/> for it; true when owned at once.</summary>
+    internal bool OwnOrQueue(LockWaiter waiter)
     {
         EnterInner();
         bool mine = !_owned;

@@ -10,6 +10,9 @@ internal struct WaitQueue
 
     public readonly bool HasWaiters => _first is not null;
 
+    /// <summary>The waiter that came last. A plain look: it may be about to fire.</summary>
+    public readonly SocketWaiter? Last => _first;
+
     public void Add(SocketWaiter waiter)
     {
         _gate.Enter();

@@ -33,13 +33,13 @@ public sealed partial class TcpSocket
         BeginReceive();
         if (!_connection.TryOwn())
         {
-            return ReceiveSlowAsync(buffer, flags, owned: false, cancellationToken);
+            return ReceiveQueuedAsync(buffer, flags, cancellationToken);
         }
 
         int received = ReceiveOwned(buffer.Span, flags);
         if (received == TcpConnection.WouldBlock)
         {
-            return ReceiveSlowAsync(buffer, flags, owned: true, cancellationToken);
+            return WaitToReceive(buffer, flags, cancellationToken);
         }
 
         SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
@@ -95,10 +95,10 @@ public sealed partial class TcpSocket
         return received;
     }
 
-    private static SocketEvents ReceiveEvents(TcpReceiveFlags flags) =>
+    internal static SocketEvents ReceiveEvents(TcpReceiveFlags flags) =>
         SocketEvents.Readable | SocketEvents.Failed | ((flags & TcpReceiveFlags.OutOfBand) != 0 ? SocketEvents.Urgent : SocketEvents.None);
 
-    private int ReceiveOwned(Span<byte> buffer, TcpReceiveFlags flags)
+    internal int ReceiveOwned(Span<byte> buffer, TcpReceiveFlags flags)
     {
         if (buffer.IsEmpty)
         {
@@ -108,57 +108,40 @@ public sealed partial class TcpSocket
         return _connection.TryReceive(buffer, flags);
     }
 
+    /// <summary>Somebody else owned the connection: queues for it first.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> ReceiveSlowAsync(Memory<byte> buffer, TcpReceiveFlags flags, bool owned, CancellationToken cancellationToken)
+    private async ValueTask<int> ReceiveQueuedAsync(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
     {
+        int received;
         try
         {
-            bool run = !owned;
-            if (!owned)
+            await _connection.OwnAsync().ConfigureAwait(false);
+            received = ReceiveOwned(buffer.Span, flags);
+            if (received != TcpConnection.WouldBlock)
             {
-                await _connection.OwnAsync().ConfigureAwait(false);
-            }
-
-            while (true)
-            {
-                if (run)
-                {
-                    int received = ReceiveOwned(buffer.Span, flags);
-                    if (received != TcpConnection.WouldBlock)
-                    {
-                        SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
-                        _connection.Release();
-                        return received >= 0 ? received : throw new SocketException((int)error);
-                    }
-                }
-
-                run = true;
-                AsyncSocketWaiter waiter = Interlocked.Exchange(ref _spareReceiveWaiter, null) ?? new AsyncSocketWaiter(_connection.Worker.Driver);
-                waiter.Inline = UnsafeInlineContinuations;
-                waiter.Arm(ReceiveEvents(flags));
-                _connection.AddWaiter(waiter);
+                SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
                 _connection.Release();
-                bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-                // One that was canceled while an event has it in its hands is not used again: it would be linked twice.
-                if (fired || _connection.RemoveWaiter(waiter))
-                {
-                    _spareReceiveWaiter = waiter;
-                }
-
-                if (!fired)
-                {
-                    throw new OperationCanceledException(cancellationToken);
-                }
-
-                ObjectDisposedException.ThrowIf(IsDisposed, this);
-                await _connection.OwnAsync().ConfigureAwait(false);
+                EndReceive();
+                return received >= 0 ? received : throw new SocketException((int)error);
             }
         }
-        finally
+        catch
         {
             EndReceive();
+            throw;
         }
+
+        return await WaitToReceive(buffer, flags, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Owned here, and nothing is there.</summary>
+    private ValueTask<int> WaitToReceive(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
+    {
+        ReceiveOperation operation = Interlocked.Exchange(ref _spareReceive, null) ?? new ReceiveOperation(this, _connection);
+        return operation.Start(buffer, flags, cancellationToken);
+    }
+
+    internal void KeepForNext(ReceiveOperation operation) => Volatile.Write(ref _spareReceive, operation);
 
     private void BeginReceive()
     {

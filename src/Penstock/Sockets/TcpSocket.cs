@@ -19,7 +19,7 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
 {
     private readonly TcpConnection _connection;
     private AsyncSocketWaiter? _spareSendWaiter;
-    private AsyncSocketWaiter? _spareReceiveWaiter;
+    private ReceiveOperation? _spareReceive;
     private TcpConnection.SendTurnWaiter? _spareTurnWaiter;
     private int _receiving;
     private int _disposed;

@@ -88,7 +88,7 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     public void NoteCookies(long now) => Interlocked.Exchange(ref _cookiesNanos, now);
 
     /// <summary>Only after cookies were sent are bare ACKs looked at as cookies (two minutes).</summary>
-    public bool SentCookiesRecently(long now) => now - Interlocked.Read(ref _cookiesNanos) < 128 * Nanos.PerSecond;
+    public bool SentCookiesRecently(long now) => now - Volatile.Read(ref _cookiesNanos) < 128 * Nanos.PerSecond;
 
     public void Prepare(TcpConnection child)
     {

@@ -256,10 +256,9 @@ internal sealed partial class TcpConnection
     /// <summary>Sends a segment without payload. False when there was no memory for it or the link refused it.</summary>
     private bool SendControl(TcpFlags flags, SequenceNumber sequence)
     {
-        PacketBuffer? packet = Pool.RentBuffer(forced: true);
-        if (packet is null || !packet.TryRentHead(forced: true))
+        PacketBuffer? packet = Pool.RentBufferWithHead(forced: true);
+        if (packet is null)
         {
-            packet?.Free();
             return false;
         }
 

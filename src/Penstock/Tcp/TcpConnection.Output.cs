@@ -361,11 +361,6 @@ internal sealed partial class TcpConnection
         _writeQueue.Remove(buffer);
         _retransmitQueue.Append(buffer);
         _packetsOut += buffer.SegmentCount;
-        if (buffer.Length > 0)
-        {
-            _stack.Counters.Add(StackCounter.TcpOrigDataSent, buffer.SegmentCount);
-        }
-
         if (before == 0 || _timerMode == RetransmitTimerMode.LossProbe)
         {
             RearmRetransmitTimer();
@@ -375,15 +370,19 @@ internal sealed partial class TcpConnection
     /// <summary>Hands a clone of a queued buffer to IP. False when memory or the link does not allow it now; nothing has changed then but the note to try again.</summary>
     private bool Transmit(PacketBuffer buffer)
     {
-        PacketBuffer? clone = Pool.RentBuffer(forced: true);
-        if (clone is null || !clone.TryRentHead(forced: true))
+        PacketBuffer? clone = Pool.RentBufferWithHead(forced: true);
+        if (clone is null)
         {
-            clone?.Free();
             return false;
         }
 
-        clone.CloneFrom(buffer);
-        BeginStep();
+        clone.CloneFrom(buffer, borrows: LinkLetsGo);
+        if (Now == _lastDataSentNanos)
+        {
+            // This step has sent before: that took its time.
+            BeginStep();
+        }
+
         long now = Now;
         bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
         if (buffer.Length > 0 && PacketsInFlight == 0)
@@ -413,7 +412,7 @@ internal sealed partial class TcpConnection
 
         if (first)
         {
-            _stack.Counters.Add(StackCounter.TcpOutSegs, buffer.SegmentCount);
+            _stack.Counters.Add(StackCounter.TcpOutSegs, buffer.SegmentCount, StackCounter.TcpOrigDataSent, buffer.Length > 0 ? buffer.SegmentCount : 0);
         }
 
         return true;
@@ -431,6 +430,12 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.IpOutNoRoutes);
             packet.Free();
             return true;
+        }
+
+        if (!LinkLetsGo)
+        {
+            // Also when the route has just changed.
+            packet.KeepBorrowed();
         }
 
         long now = Now;
@@ -484,7 +489,7 @@ internal sealed partial class TcpConnection
         // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
         TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
         packet.Checksum = ChecksumState.Partial;
-        if (packet.Length > 0 && (Omitted & Omission.DeviceCounted) == 0)
+        if (packet.Length > 0 && !LinkLetsGo && (Omitted & Omission.DeviceCounted) == 0)
         {
             packet.Device = _device;
             packet.DeviceCharge = packet.TrueSize + packet.Length;
@@ -513,6 +518,9 @@ internal sealed partial class TcpConnection
         WaitForLink(spaceSignals);
         return false;
     }
+
+    /// <summary>What is given to the link is neither kept nor counted there.</summary>
+    private bool LinkLetsGo => _egress is { LetsGoAtOnce: true };
 
     /// <summary>TCP small queues: beyond the limit further data waits for the device to let go of what it has.</summary>
     private bool IsDeviceFull()

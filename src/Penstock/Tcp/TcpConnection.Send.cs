@@ -227,7 +227,7 @@ internal sealed partial class TcpConnection
             {
                 _flush.OnChunk(chunk, ReadFlushClock(), copies);
             }
-            else
+            else if (chunk > ShortCopy || !IsPlainMemory<TSource>() || _stack.CopySeam is not null)
             {
                 // Time may have passed in the copy: the next stamp is a new one.
                 BeginStep();
@@ -297,6 +297,13 @@ internal sealed partial class TcpConnection
     /// <summary>What was queued with more to come (MSG_MORE) waits no longer.</summary>
     public void PushCorked() => PushAfterSend(TcpSendFlags.None, CurrentMss(), _nagle);
 
+    /// <summary>To copy so many bytes of plain memory takes no longer than to read a clock.</summary>
+    private const int ShortCopy = 2048;
+
+    /// <summary>A constant for each kind of source once compiled.</summary>
+    private static bool IsPlainMemory<TSource>()
+        where TSource : ISendSource, allows ref struct => typeof(TSource) == typeof(MemorySource) || typeof(TSource) == typeof(SpanSource);
+
     private static ZeroCopyCall CallOf<TSource>(ref TSource source)
         where TSource : allows ref struct => Unsafe.As<TSource, ZeroCopySource>(ref source).Call;
 
@@ -353,6 +360,11 @@ internal sealed partial class TcpConnection
         where TSource : ISendSource, allows ref struct
     {
         bool only = tail.Length == 0 && tail == _writeQueue.First && _retransmitQueue.First is null;
+        if (tail.Length == 0 && source.Remaining <= PacketPool.TinySlab && IsPlainMemory<TSource>())
+        {
+            return CopyToOwnSlab(ref source, tail, only);
+        }
+
         Slab? slab = _tcp.SendSlabs.Take(only, source.Remaining);
         if (slab is null)
         {
@@ -383,6 +395,38 @@ internal sealed partial class TcpConnection
         }
     }
 
+    /// <summary>A short message begins a buffer in a small slab of its own: nothing is shared then, and nobody else waits for its end to have the memory back.</summary>
+    private unsafe int CopyToOwnSlab<TSource>(ref TSource source, PacketBuffer tail, bool only)
+        where TSource : ISendSource, allows ref struct
+    {
+        int wanted = (int)source.Remaining;
+        int granted = GrantCopy(wanted);
+        Slab? slab = granted == 0 ? null : Pool.RentQueueSlab(wanted) ?? (only ? Pool.RentSlab(wanted, forced: true) : null);
+        if (slab is null)
+        {
+            if (granted > 0)
+            {
+                _tcp.Memory.EnterPressure();
+            }
+
+            return 0;
+        }
+
+        try
+        {
+            source.Fill(new Span<byte>(slab.Address, granted));
+        }
+        catch
+        {
+            slab.Release();
+            throw;
+        }
+
+        _stack.CopySeam?.OnCopied(granted);
+        AppendCharged(tail, slab, slab.Address, granted, referred: true);
+        return granted;
+    }
+
     /// <summary>Appends a run that is in a slab already; it costs exactly its bytes, as a copy would. Returns 0 when there is no memory.</summary>
     private unsafe int AttachChunk(ISlabRuns runs, PacketBuffer tail, int goal)
     {
@@ -398,12 +442,16 @@ internal sealed partial class TcpConnection
         return granted;
     }
 
-    private unsafe void AppendCharged(PacketBuffer tail, Slab slab, byte* address, int count)
+    private unsafe void AppendCharged(PacketBuffer tail, Slab slab, byte* address, int count, bool referred = false)
     {
         int before = tail.TrueSize;
         if (!tail.TryExtend(slab, address, count))
         {
-            slab.AddReference();
+            if (!referred)
+            {
+                slab.AddReference();
+            }
+
             tail.Append(slab, address, count);
         }
 

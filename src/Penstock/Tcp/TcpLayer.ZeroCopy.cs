@@ -9,7 +9,7 @@ internal sealed partial class TcpLayer
     private int _releasing;
 
     /// <summary>Bytes of the application's pages that zero-copy sends hold.</summary>
-    public long PinnedBytes => Interlocked.Read(ref _pinned);
+    public long PinnedBytes => Volatile.Read(ref _pinned);
 
     public bool TryPin(long bytes)
     {

@@ -67,7 +67,6 @@ internal sealed partial class TcpLayer : ITransport
 
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
-        _stack.Counters.Add(StackCounter.TcpInSegs);
         if (!TryParse(packet))
         {
             packet.Free();
@@ -196,10 +195,9 @@ internal sealed partial class TcpLayer : ITransport
             return false;
         }
 
-        PacketBuffer? packet = _stack.Pool.RentBuffer(forced: true);
-        if (packet is null || !packet.TryRentHead(forced: true))
+        PacketBuffer? packet = _stack.Pool.RentBufferWithHead(forced: true);
+        if (packet is null)
         {
-            packet?.Free();
             return false;
         }
 

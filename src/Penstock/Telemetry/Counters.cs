@@ -1,3 +1,4 @@
+using Penstock.Buffers;
 using Penstock.Wire;
 
 namespace Penstock;
@@ -327,41 +328,25 @@ public enum StackCounter
     TcpSpuriousRtos,
 }
 
-/// <summary>
-/// The counters of one stack. Any thread adds; readers may see one value before another. There are several sets, and a thread adds to one of them: processors that count at the same time then do not
-/// take the same line of memory from each other with every packet.
-/// </summary>
+/// <summary>The counters of one stack. Any thread adds; readers may see one value before another.</summary>
 internal sealed class Counters
 {
-    private const int Sets = 8;
-
-    /// <summary>Counters of a set: whole lines of memory of 64 bytes, and one more between it and the next.</summary>
-    private static readonly int Stride = (Enum.GetValues<StackCounter>().Length + 15) & ~7;
-
-    private readonly long[] _values = new long[Sets * Stride];
+    private readonly CountRows _values = new(Enum.GetValues<StackCounter>().Length);
     private readonly long[] _malformed = new long[Enum.GetValues<MalformedReason>().Length];
 
-    public long this[StackCounter counter]
-    {
-        get
-        {
-            long sum = 0;
-            for (int i = (int)counter; i < _values.Length; i += Stride)
-            {
-                sum += Interlocked.Read(ref _values[i]);
-            }
+    public long this[StackCounter counter] => _values[(int)counter];
 
-            return sum;
-        }
-    }
+    public void Add(StackCounter counter) => _values.Add((int)counter, 1);
 
-    public void Add(StackCounter counter) => Interlocked.Increment(ref ValueOf(counter));
+    public void Add(StackCounter counter, int count) => _values.Add((int)counter, count);
 
-    public void Add(StackCounter counter, int count) => Interlocked.Add(ref ValueOf(counter), count);
+    /// <summary>Adds to two counters in one go.</summary>
+    public void Add(StackCounter first, int firstCount, StackCounter second, int secondCount) => _values.Add((int)first, firstCount, (int)second, secondCount);
+
+    /// <summary>Adds one to three counters in one go.</summary>
+    public void AddOneTo(StackCounter first, StackCounter second, StackCounter third) => _values.AddOneTo((int)first, (int)second, (int)third);
 
     public void AddMalformed(MalformedReason reason) => Interlocked.Increment(ref _malformed[(int)reason]);
 
-    public long Malformed(MalformedReason reason) => Interlocked.Read(ref _malformed[(int)reason]);
-
-    private ref long ValueOf(StackCounter counter) => ref _values[((Environment.CurrentManagedThreadId % Sets) * Stride) + (int)counter];
+    public long Malformed(MalformedReason reason) => Volatile.Read(ref _malformed[(int)reason]);
 }

@@ -10,6 +10,9 @@ internal abstract class Driver
     /// <summary>Monotonic time in nanoseconds; starts anywhere.</summary>
     public abstract long NowNanos { get; }
 
+    /// <summary>The clock costs nothing to read, and time passes only where the driver says so.</summary>
+    public virtual bool IsVirtual => false;
+
     /// <summary>
     /// Work was posted to <paramref name="worker"/>, or its earliest deadline moved closer. Called from any thread, also from the worker's own;
     /// must not run the worker before it returns.

@@ -82,7 +82,7 @@ internal sealed class ThreadDriver(string name) : Driver
                 }
             }
 
-            if (!more)
+            if (!more && Volatile.Read(ref _pending) == 0)
             {
                 Sleep(workers);
             }

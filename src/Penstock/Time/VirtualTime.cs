@@ -23,6 +23,8 @@ internal sealed class VirtualTime : Driver
 
     public override long NowNanos => _now;
 
+    public override bool IsVirtual => true;
+
     /// <summary>True while something can happen without time passing.</summary>
     public bool HasWork
     {

@@ -21,7 +21,9 @@ internal sealed class Worker
     private WorkItem? _itemTail;
     private IWakeTarget? _wakeHead;
     private IWakeTarget? _wakeTail;
-    private int _running;
+    private bool _running;
+    private long _roundNanos;
+    private long _freshNanos;
     private int _readyCount;
     private bool _closed;
 
@@ -39,6 +41,9 @@ internal sealed class Worker
 
     public long NowNanos => _driver.NowNanos;
 
+    /// <summary>The time at which this worker last began to run, for what needs no better one: reading a clock costs as much as much of what a packet does.</summary>
+    public long RecentNanos => _driver.IsVirtual ? _driver.NowNanos : Volatile.Read(ref _roundNanos);
+
     /// <summary>Packets that wait in the ready queue.</summary>
     public int ReadyCount => Volatile.Read(ref _readyCount);
 
@@ -46,7 +51,7 @@ internal sealed class Worker
     public long NextDeadlineNanos => HasReady ? long.MinValue : Timers.NextNanos;
 
     /// <summary>True while somebody runs this worker; nobody else can then.</summary>
-    public bool IsRunning => Volatile.Read(ref _running) != 0;
+    public bool IsRunning => Volatile.Read(ref _running);
 
     /// <summary>True when packets or work items wait.</summary>
     public bool HasReady =>
@@ -61,14 +66,7 @@ internal sealed class Worker
     /// <summary>Files a timer of something that lives on this worker and wakes the driver if it became the earliest.</summary>
     public void Arm(TimerEntry entry, long atNanos)
     {
-        if (!Timers.File(entry, atNanos))
-        {
-            return;
-        }
-
-        // "File, then look whether it runs" against "end the run, then look at the earliest deadline": both need a full fence.
-        Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _running) == 0)
+        if (Timers.File(entry, atNanos))
         {
             _driver.Wake(this);
         }
@@ -156,15 +154,17 @@ internal sealed class Worker
     }
 
     /// <summary>
-    /// Runs one batch: due timers, work items and ready packets. Returns true when more is waiting. Does nothing when somebody else is running it.
+    /// Runs one batch: due timers, work items and ready packets. Returns true when more packets or work items wait. Its driver sees to it that one thread at a time runs it; does nothing
+    /// when called from within.
     /// </summary>
     public bool Run()
     {
-        if (Interlocked.CompareExchange(ref _running, 1, 0) != 0)
+        if (_running)
         {
             return false;
         }
 
+        _running = true;
         try
         {
             RunTimers();
@@ -174,17 +174,19 @@ internal sealed class Worker
         finally
         {
             FireWakes();
-            Interlocked.Exchange(ref _running, 0);
+            Volatile.Write(ref _running, false);
         }
 
-        if (HasReady)
-        {
-            return true;
-        }
+        // Whether a deadline has passed meanwhile is for the driver to see, which looks at the next one before it sleeps.
+        return HasReady;
+    }
 
-        // Only near it, as a clock costs: a deadline that is not even filed needs none.
-        long next = Timers.NextNanos;
-        return next != long.MaxValue && next <= NowNanos;
+    /// <summary>The time for the step of the first packet of a batch, read for the timers just before it; 0 for every other, which reads its own. Only from within <see cref="Run"/>.</summary>
+    public long TakeFreshNanos()
+    {
+        long fresh = _freshNanos;
+        _freshNanos = 0;
+        return fresh;
     }
 
     /// <summary>Frees what still waits. The driver has been stopped.</summary>
@@ -214,9 +216,13 @@ internal sealed class Worker
     private void RunTimers()
     {
         long now = NowNanos;
+        Volatile.Write(ref _roundNanos, now);
+        _freshNanos = now;
+
         // Bounded, so that timers that re-arm for "now" can not starve packets.
         for (int i = 0; i < Batch && Timers.TakeDue(now) is { } due; i++)
         {
+            _freshNanos = 0;
             due.OnTimer(now);
         }
     }
@@ -228,6 +234,7 @@ internal sealed class Worker
             return;
         }
 
+        _freshNanos = 0;
         _gate.Enter();
         WorkItem? item = _itemHead;
         _itemHead = _itemTail = null;
@@ -254,6 +261,7 @@ internal sealed class Worker
             _current = packet.Next;
             packet.Next = null;
             ((IReceiver)packet.Ingress!).Receive(packet, this);
+            _freshNanos = 0;
         }
 
         BatchEnd?.OnBatchEnd(this);

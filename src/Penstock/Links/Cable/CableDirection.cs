@@ -159,7 +159,7 @@ public sealed class CableDirection
         Worker? worker = receiver?.WorkerOf(0);
 
         // The receiver's clock counts: its timer delivers, and the sender's driver may have another origin.
-        long now = worker?.NowNanos ?? 0;
+        long now = worker is null ? 0 : rules.AtOnce ? worker.RecentNanos : worker.NowNanos;
         if (!Segmentation.IsSuperSegment(packet))
         {
             SendWire(packet, 0, 1, packet.TotalLength, rules, receiver, now);

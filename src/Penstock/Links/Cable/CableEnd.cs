@@ -12,6 +12,8 @@ internal sealed class CableEnd(string name, CableDirection outgoing, CableDirect
 
     internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;
 
+    internal override bool LetsGoAtOnce => true;
+
     internal override bool MergesReceived => incoming.MergesReceived;
 
     internal override void Attach(ILinkClient client)

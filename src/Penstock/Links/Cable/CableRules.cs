@@ -27,6 +27,9 @@ internal sealed class CableRules(CableOptions options)
     public readonly bool Whole = options.SuperSegments && options.Jitter == TimeSpan.Zero && options.Loss == 0 && options.Reorder == 0
         && options.Duplicate == 0 && options.Corrupt == 0 && options.Rate is null;
 
+    /// <summary>What is sent arrives at once: no choice depends on the time.</summary>
+    public readonly bool AtOnce = options.Delay == TimeSpan.Zero && options.Jitter == TimeSpan.Zero && options.Rate is null;
+
     /// <summary>The receiver gets references to what an application lent. Only where a packet crosses as it is: what is cut up or summed is gone through byte by byte anyway.</summary>
     public bool PassesReferences => Whole && !RealChecksums && _holdReferences;
 }

@@ -52,12 +52,14 @@ public sealed class CaptureLink : Link
     public long Packets => _writer.Packets;
 
     /// <summary>Packets that crossed and could not be written because the stack was out of memory for the copy.</summary>
-    public long MissedPackets => Interlocked.Read(ref _missed);
+    public long MissedPackets => Volatile.Read(ref _missed);
 
     /// <summary>What the stream threw, when that has ended the capture; else null.</summary>
     public Exception? Failure => _writer.Failure;
 
     internal override LinkOffloads Offloads => _inner.Offloads;
+
+    internal override bool LetsGoAtOnce => _inner.LetsGoAtOnce;
 
     internal override bool MergesReceived => _inner.MergesReceived;
 

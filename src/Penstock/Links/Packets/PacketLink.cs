@@ -41,10 +41,10 @@ public sealed class PacketLink : Link
     public int QueuedPackets => _queue.Count;
 
     /// <summary>Packets that were injected and taken.</summary>
-    public long InjectedPackets => Interlocked.Read(ref _injected);
+    public long InjectedPackets => Volatile.Read(ref _injected);
 
     /// <summary>Packets that were injected and dropped: no stack, no memory, or too many waiting to be processed.</summary>
-    public long DroppedPackets => Interlocked.Read(ref _dropped);
+    public long DroppedPackets => Volatile.Read(ref _dropped);
 
     // Super-segments are always taken: the queue splits them while they are read, unless the reader wants them whole.
     internal override LinkOffloads Offloads => LinkOffloads.Checksum | LinkOffloads.TcpSegmentation | LinkOffloads.ScatterGather;

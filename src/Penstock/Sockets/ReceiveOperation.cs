@@ -1,0 +1,245 @@
+using System.Net.Sockets;
+using System.Threading.Tasks.Sources;
+using Penstock.Ownership;
+using Penstock.Tcp;
+using Penstock.Time;
+
+namespace Penstock;
+
+/// <summary>
+/// A receive that waits: subscribed to the socket's events, and the source of the task that the caller awaits. A socket uses one again and again, so that to wait allocates nothing. A short message is
+/// copied by the owner who has received it, in the same step; else whoever fires the event becomes the owner and takes what is there.
+/// </summary>
+internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connection)
+    : SocketWaiter, IDirectReceiver, IWakeTarget, IValueTaskSource<int>, IThreadPoolWorkItem
+{
+    /// <summary>What is longer is copied by the application's own thread, while the worker goes on.</summary>
+    private const int LongestDirect = 2048;
+
+    private const int Waiting = 0, Taken = 1, Canceled = 2, Finished = 3;
+
+    private readonly OwnershipWaiter _ownership = new();
+    private ManualResetValueTaskSourceCore<int> _core;
+    private CancellationTokenRegistration _registration;
+    private CancellationToken _cancellation;
+    private Memory<byte> _buffer;
+    private TcpReceiveFlags _flags;
+    private int _state;
+    private int _received;
+
+    /// <summary>An event had it in its hands when it was canceled, so it may still be linked somewhere.</summary>
+    private bool _mayBeLinked;
+
+    IWakeTarget? IWakeTarget.NextWake { get; set; }
+
+    bool IWakeTarget.WakeCollected { get; set; }
+
+    private Driver Driver => connection.Worker.Driver;
+
+    /// <summary>Begins to wait. The caller owns the connection, has found nothing, and loses it here.</summary>
+    public ValueTask<int> Start(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
+    {
+        _core.Reset();
+        _buffer = buffer;
+        _flags = flags;
+        _cancellation = cancellation;
+        Interest = TcpSocket.ReceiveEvents(flags);
+        _state = Waiting;
+        var task = new ValueTask<int>(this, _core.Version);
+        connection.AddWaiter(this);
+        connection.Release();
+        if (cancellation.CanBeCanceled)
+        {
+            _registration = cancellation.UnsafeRegister(static state => ((ReceiveOperation)state!).Cancel(), this);
+        }
+
+        return task;
+    }
+
+    /// <summary>The owner has received something: takes it, if it is short and nobody has canceled. The task completes when the worker's batch ends.</summary>
+    public bool TryDeliver(Worker worker)
+    {
+        if ((_flags & TcpReceiveFlags.OutOfBand) != 0 || _buffer.IsEmpty || connection.ReadableBytes is <= 0 or > LongestDirect
+            || !connection.RemoveWaiter(this) || Interlocked.CompareExchange(ref _state, Taken, Waiting) != Waiting)
+        {
+            return false;
+        }
+
+        try
+        {
+            _received = connection.TryReceive(_buffer.Span, _flags);
+        }
+        catch (Exception)
+        {
+            // The caller's memory cannot be had; it hears of that in a context of its own.
+            _received = 0;
+        }
+
+        if (_received <= 0)
+        {
+            Subscribe();
+            LookForCancellation();
+            return false;
+        }
+
+        Volatile.Write(ref _state, Finished);
+        worker.CollectWake(this);
+        return true;
+    }
+
+    public void FireWake() => Continue();
+
+    public override void Fire(SocketEvents events)
+    {
+        if (Interlocked.CompareExchange(ref _state, Taken, Waiting) == Waiting)
+        {
+            Continue();
+        }
+    }
+
+    /// <summary>On a thread of the application, or on the worker at top level: takes what is there and completes the task, or waits on.</summary>
+    public void Execute()
+    {
+        switch (Volatile.Read(ref _state))
+        {
+            case Finished:
+                Complete(_received);
+                return;
+            case Canceled:
+                socket.EndReceive();
+                _core.SetException(new OperationCanceledException(_cancellation));
+                return;
+        }
+
+        if (connection.TryOwn() || connection.OwnOrQueue(_ownership.Of(this)))
+        {
+            Run();
+        }
+    }
+
+    public int GetResult(short token)
+    {
+        if (token != _core.Version)
+        {
+            throw new InvalidOperationException("The task of a receive may be awaited once.");
+        }
+
+        _registration.Dispose();
+        _registration = default;
+        try
+        {
+            return _core.GetResult(token);
+        }
+        finally
+        {
+            _buffer = default;
+            _cancellation = default;
+            if (!_mayBeLinked)
+            {
+                socket.KeepForNext(this);
+            }
+        }
+    }
+
+    public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    private void Continue()
+    {
+        if (socket.UnsafeInlineContinuations)
+        {
+            Execute();
+        }
+        else
+        {
+            Driver.Schedule(this);
+        }
+    }
+
+    /// <summary>Owned here.</summary>
+    private void Run()
+    {
+        int received;
+        try
+        {
+            ObjectDisposedException.ThrowIf(socket.IsDisposed, socket);
+            received = socket.ReceiveOwned(_buffer.Span, _flags);
+        }
+        catch (Exception failure)
+        {
+            connection.Release();
+            socket.EndReceive();
+            _core.SetException(failure);
+            return;
+        }
+
+        if (received == TcpConnection.WouldBlock)
+        {
+            Subscribe();
+            connection.Release();
+            LookForCancellation();
+            return;
+        }
+
+        SocketError error = received == TcpConnection.Failed ? connection.TakeError() : SocketError.Success;
+        connection.Release();
+        if (received >= 0)
+        {
+            Complete(received);
+        }
+        else
+        {
+            socket.EndReceive();
+            _core.SetException(new SocketException((int)error));
+        }
+    }
+
+    private void Complete(int received)
+    {
+        socket.EndReceive();
+        _core.SetResult(received);
+    }
+
+    /// <summary>Waits again. Owned here.</summary>
+    private void Subscribe()
+    {
+        Interlocked.Exchange(ref _state, Waiting);
+        connection.AddWaiter(this);
+    }
+
+    /// <summary>A cancellation that came while the operation was taken has done nothing: it is made up for.</summary>
+    private void LookForCancellation()
+    {
+        if (_cancellation.IsCancellationRequested)
+        {
+            Cancel();
+        }
+    }
+
+    private void Cancel()
+    {
+        if (Interlocked.CompareExchange(ref _state, Canceled, Waiting) == Waiting)
+        {
+            _mayBeLinked = !connection.RemoveWaiter(this);
+            Driver.Schedule(this);
+        }
+    }
+
+    /// <summary>Waits for ownership when somebody else has it.</summary>
+    private sealed class OwnershipWaiter : LockWaiter, IThreadPoolWorkItem
+    {
+        private ReceiveOperation? _operation;
+
+        public OwnershipWaiter Of(ReceiveOperation operation)
+        {
+            _operation = operation;
+            return this;
+        }
+
+        public override void Grant() => _operation!.Driver.Schedule(this);
+
+        public void Execute() => _operation!.Run();
+    }
+}
