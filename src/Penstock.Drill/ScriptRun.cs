@@ -24,6 +24,7 @@ internal sealed partial class ScriptRun
     private readonly PcapNgWriter? _capture;
     private readonly DrillLink _link;
     private readonly SystemCalls _calls;
+    private readonly ShellCommands _commands;
     private readonly CodeEvaluator _evaluator;
     private readonly List<string> _packets = [];
     private readonly List<string> _output = [];
@@ -61,6 +62,13 @@ internal sealed partial class ScriptRun
             _stack.AddRoute(new IPNetwork(IPAddress.Any, 0), _link);
         }
 
+        foreach ((string key, string value) in options.Sysctls)
+        {
+            _stack.Sysctl.Set(key, value);
+        }
+
+        var files = new VirtualFiles();
+        _commands = new ShellCommands(_stack.Sysctl, files, options.ReadFile);
         _startNanos = _time.NowNanos;
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
         _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort);
@@ -301,7 +309,7 @@ internal sealed partial class ScriptRun
 
     private void RunCommand(Command command)
     {
-        if (CommandTable.Run(command.Line, _stack) is { } unknown)
+        if (_commands.Run(command.Line) is { } unknown)
         {
             throw new DrillStop(DrillOutcome.Skipped, command.At, unknown);
         }
