@@ -71,7 +71,7 @@ internal sealed partial class ScriptRun
         _commands = new ShellCommands(_stack.Sysctl, files, options.ReadFile);
         _startNanos = _time.NowNanos;
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
-        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort);
+        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
         _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, _calls.Watched, _time.NowNanos), _output.Add);
     }
@@ -157,9 +157,9 @@ internal sealed partial class ScriptRun
                 throw DrillStop.Skipped("UDP is not run yet");
         }
 
-        if (next is SystemCall)
+        if (next is SystemCall { Time.CallEndNanos: not null })
         {
-            // As in a program with one thread: the call before has to return first.
+            // Scripts have one thread for calls that wait; what does not wait goes on beside it.
             FinishPending();
         }
 

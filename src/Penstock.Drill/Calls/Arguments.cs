@@ -15,6 +15,19 @@ internal sealed class Arguments(SystemCall call)
 
     public long Long(int index) => Long(this[index]);
 
+    /// <summary>A count of bytes, within what a drill keeps in memory.</summary>
+    public int Size(int index)
+    {
+        const int Largest = 1 << 28;
+        long size = Long(index);
+        return size is >= 0 and <= Largest
+            ? (int)size
+            : throw new DrillStop(DrillOutcome.Skipped, this[index].At, $"a drill moves between 0 and {Largest} bytes in one call");
+    }
+
+    /// <summary>True for <c>NULL</c>: a pointer that leads nowhere.</summary>
+    public bool IsNull(int index) => index < Count && call.Arguments[index] is NameExpression { Name: "NULL" } or NumberExpression { Value: 0 };
+
     public long Long(int index, long otherwise) => IsEllipsis(index) ? otherwise : Long(index);
 
     public static long Long(Expression expression) => TryLong(expression)
