@@ -40,6 +40,7 @@ internal sealed class ShellCommands(Sysctl sysctl, VirtualFiles files, Func<stri
             "sysctl" or "set_sysctls.py" or "set_sysctls.sh" => SetAll(line, words),
             "ip" => words is [_, "tcp_metrics", "flush", ..] ? null : Refused(line, "the stack has no routes that scripts can change yet"),
             "tc" => RunDiscipline(line, words),
+            "ethtool" => RunDevice(line, words),
             "dd" => RunCopy(line, words),
             "rm" => Remove(words),
             "echo" => RunEcho(line, words),
@@ -122,11 +123,28 @@ internal sealed class ShellCommands(Sysctl sysctl, VirtualFiles files, Func<stri
         _ => false,
     };
 
+    /// <summary>Offloads of the device: the wire of a drill has none, and TCP builds super-segments all the same, as Linux does.</summary>
+    private static string? RunDevice(string line, string[] words)
+    {
+        bool known = words is [_, "-K", _, ..] && words.Length > 3 && words.Length % 2 == 1;
+        for (int i = 3; known && i < words.Length; i += 2)
+        {
+            known = words[i] is "tso" or "gso" or "gro" or "lro" or "sg" or "tx" or "rx" && words[i + 1] is "on" or "off";
+        }
+
+        return known ? null : Refused(line, "this is no offload of a device");
+    }
+
     private static string? RunDiscipline(string line, string[] words)
     {
+        if (Array.IndexOf(words, "limit") >= 0)
+        {
+            return Refused(line, "the wire of a drill has no queue that could overflow");
+        }
+
         int root = Array.IndexOf(words, "root");
         string kind = root >= 0 && root + 1 < words.Length ? words[root + 1] : "";
-        return words is [_, "qdisc", "add" or "replace" or "del", ..] && kind is "pfifo" or "pfifo_fast" or "bfifo" or "fq_codel" or "noqueue" or ""
+        return words is [_, "qdisc", "add" or "replace" or "del" or "delete", ..] && kind is "pfifo" or "pfifo_fast" or "bfifo" or "fq_codel" or "noqueue" or ""
             ? null
             : Refused(line, $"the wire of a drill has no such queue ('{kind}')");
     }

@@ -54,7 +54,7 @@ internal sealed class Arguments(SystemCall call)
         Expression given = this[index];
         if (given is not StructExpression { Kind: StructKind.SocketAddress } address || Long(address.Get("sa_family")!) != 2)
         {
-            throw new DrillStop(DrillOutcome.Skipped, given.At, "only IPv4 addresses are run yet");
+            throw new DrillStop(DrillOutcome.Skipped, given.At, ScriptRun.NoIpv6);
         }
 
         IPAddress ip = address.Get("sin_addr") switch

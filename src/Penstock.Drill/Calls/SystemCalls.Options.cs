@@ -10,7 +10,7 @@ internal sealed partial class SystemCalls
 {
     private const long LevelIp = 0, LevelSocket = 1, LevelTcp = 6, IpReceiveError = 11, TcpInq = 36;
 
-    private const string NoFastOpen = "the stack does not speak TCP Fast Open";
+    internal const string NoFastOpen = "the stack does not speak TCP Fast Open";
 
     private static CallOutcome SetOption(Descriptor descriptor, Arguments arguments)
     {
