@@ -57,11 +57,11 @@ internal sealed partial class ScriptRun
     private bool IsAlive(Flow flow) =>
         _stack.Tcp.Flows.Find(new FlowKey(_local, flow.LocalPort, _remote, flow.RemotePort)) is not (null or TimeWaitEntry);
 
-    private void Inject(TcpPattern pattern)
+    private void Inject(TcpPattern pattern, byte[]? payload)
     {
         Flow flow = FlowOf(pattern, (pattern.Flags & (DrillFlags.Syn | DrillFlags.Ack)) == DrillFlags.Syn);
-        Note(PacketPrinter.Print(pattern, isInbound: true), ElapsedNanos);
-        Deliver(WireCodec.EncodeTcp(DrillPacket.From(pattern), flow, _local, _remote));
+        _wire.AddIn(PacketPrinter.Print(pattern, isInbound: true), _time.NowNanos);
+        Deliver(WireCodec.EncodeTcp(DrillPacket.From(pattern), payload, flow, _local, _remote));
     }
 
     private void Inject(IcmpPattern pattern)
@@ -72,7 +72,7 @@ internal sealed partial class ScriptRun
             throw DrillStop.Failed($"IPv4 has no ICMP message {pattern.Type} {pattern.CodeName}");
         }
 
-        Note(PacketPrinter.Print(pattern, isInbound: true), ElapsedNanos);
+        _wire.AddIn(PacketPrinter.Print(pattern, isInbound: true), _time.NowNanos);
         Deliver(WireCodec.EncodeIcmp(pattern, type, code, flow, _local, _remote));
     }
 
@@ -84,22 +84,22 @@ internal sealed partial class ScriptRun
         }
     }
 
-    private void Expect(TcpPattern pattern, TimeSpec time)
+    private void Expect(TcpPattern pattern, byte[]? payload, TimeSpec time)
     {
         if (pattern.Ports is { } ports)
         {
             FlowWith(remote: ports.Destination, local: ports.Source);
         }
 
-        var gatherer = new SegmentGatherer(pattern, _script.Options.Has("strict_segments"), _timestamps);
+        var gatherer = new SegmentGatherer(pattern, _script.Options.Has("strict_segments"), TimestampRule());
+        var bytes = new List<byte>();
         while (true)
         {
             CapturedPacket packet = NextPacket(pattern, time);
-            Flow? flow = FindFlow(packet);
+            Flow? flow = FindFlow(packet) ?? AdoptFlow(packet, pattern);
             if (flow is null)
             {
                 // A connection the script knows nothing of.
-                Note("(unknown connection) " + PacketPrinter.Print(WireCodec.Decode(packet.Bytes, null), isInbound: false, withPorts: true), At(packet));
                 continue;
             }
 
@@ -107,7 +107,14 @@ internal sealed partial class ScriptRun
             DrillPacket segment = WireCodec.Decode(packet.Bytes, flow);
             LearnTimestamp(pattern, segment, flow);
             segment = WireCodec.Decode(packet.Bytes, flow);
-            Note(PacketPrinter.Print(segment, isInbound: false), At(packet));
+            packet.WasLookedAt = true;
+            if (payload is not null)
+            {
+                // Compared here, byte by byte, when all of it is there.
+                bytes.AddRange(WireCodec.PayloadOf(packet.Bytes));
+                segment = segment with { IsPayloadZero = true };
+            }
+
             switch (gatherer.Offer(segment))
             {
                 case GatherState.Differs:
@@ -118,16 +125,33 @@ internal sealed partial class ScriptRun
                         throw DrillStop.Failed(off);
                     }
 
+                    if (payload is not null && PayloadText.Compare(payload, bytes.ToArray()) is { } different)
+                    {
+                        throw DrillStop.Failed(different);
+                    }
+
                     return;
             }
         }
+    }
+
+    /// <summary>An active open of an application, which no call of the script announced: the connection that the script is about from here on.</summary>
+    private Flow? AdoptFlow(CapturedPacket packet, TcpPattern pattern)
+    {
+        if (_applications.Count == 0 || (pattern.Flags & (DrillFlags.Syn | DrillFlags.Ack)) != DrillFlags.Syn || !WireCodec.IsSyn(packet.Bytes, out _)
+            || WireCodec.PortsOf(packet.Bytes) is not { } ports)
+        {
+            return null;
+        }
+
+        return _flow = AddFlow(ports.Local, ports.Remote);
     }
 
     private void Expect(IcmpPattern pattern, TimeSpec time)
     {
         CapturedPacket packet = NextPacket(pattern, time);
         DrillPacket message = WireCodec.Decode(packet.Bytes, FindFlow(packet));
-        Note(PacketPrinter.Print(message, isInbound: false), At(packet));
+        packet.WasLookedAt = true;
         if (PacketMatch.Compare(pattern, message) is { } mismatch)
         {
             throw DrillStop.Failed($"this message is not the one the stack sent\n{mismatch}");
@@ -206,21 +230,21 @@ internal sealed partial class ScriptRun
 
     private long At(CapturedPacket packet) => packet.Nanos - _startNanos;
 
-    private void Note(string line, long atNanos) =>
-        _packets.Add(string.Create(CultureInfo.InvariantCulture, $"{TimingTolerance.Seconds(atNanos),-9} {line}"));
-
-    /// <summary>Adds what the stack has sent and the script has not looked at: it often is the answer to why a script failed.</summary>
-    private void NoteUnread()
+    /// <summary>A packet of the stack as a script line, for the list of all packets.</summary>
+    private string Describe(CapturedPacket packet)
     {
-        foreach (CapturedPacket packet in _link.TakeAll())
+        Flow? flow = FindFlow(packet);
+        if (flow is null && WireCodec.PortsOf(packet.Bytes) is not null)
         {
-            Flow? flow = FindFlow(packet);
-            if (flow is { KnowsLocalSequence: false })
-            {
-                LearnSyn(packet, flow, null);
-            }
-
-            Note(PacketPrinter.Print(WireCodec.Decode(packet.Bytes, flow), isInbound: false) + "    (not looked at)", At(packet));
+            return PacketPrinter.Print(WireCodec.Decode(packet.Bytes, null), isInbound: false, withPorts: true) + "    (unknown connection)";
         }
+
+        if (flow is { KnowsLocalSequence: false })
+        {
+            LearnSyn(packet, flow, null);
+        }
+
+        // What the script has not looked at often is the answer to why it failed.
+        return PacketPrinter.Print(WireCodec.Decode(packet.Bytes, flow), isInbound: false) + (packet.WasLookedAt ? "" : "    (not looked at)");
     }
 }
