@@ -313,6 +313,9 @@ public enum StackCounter
 
     /// <summary>Backlog flushes of a receive that found something to do.</summary>
     TcpBacklogReceiveFlushes,
+
+    /// <summary>Connection requests that the application refused, with a reset or in silence (<see cref="TcpConnectionRequest.Refuse"/>).</summary>
+    TcpRequestsRefused,
 }
 
 /// <summary>
