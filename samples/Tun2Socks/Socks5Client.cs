@@ -60,8 +60,8 @@ internal sealed class Socks5Client(IPEndPoint proxy, NetworkCredential? credenti
             {
                 OperationCanceledException => new Socks5Exception($"the proxy {proxy} did not answer within {timeout.TotalSeconds:0.#} s", failure),
                 SocketException { SocketErrorCode: SocketError.ConnectionRefused } => new Socks5Exception($"nobody listens at {proxy}: connection refused", failure),
+                EndOfStreamException or SocketException { SocketErrorCode: SocketError.ConnectionReset or SocketError.Shutdown } => new Socks5Exception($"the proxy {proxy} closed the connection instead of answering", failure),
                 SocketException error => new Socks5Exception($"the proxy {proxy} cannot be reached: {error.Message}", failure),
-                EndOfStreamException => new Socks5Exception($"the proxy {proxy} closed the connection instead of answering", failure),
                 _ => failure,
             };
         }

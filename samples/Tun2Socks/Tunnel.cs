@@ -18,7 +18,8 @@ internal sealed class Tunnel : IAsyncDisposable
     private readonly TcpRequestListener _listener;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _flows = 1;
+    private int _flows;
+    private int _stopping;
     private int _inTrouble;
     private int _looped;
     private long _relayed, _refused, _up, _down;
@@ -48,7 +49,7 @@ internal sealed class Tunnel : IAsyncDisposable
     }
 
     /// <summary>Flows that are open or opening now.</summary>
-    public int Flows => Volatile.Read(ref _flows) - 1;
+    public int Flows => Volatile.Read(ref _flows);
 
     /// <summary>Flows that were connected.</summary>
     public long Relayed => Interlocked.Read(ref _relayed);
@@ -72,12 +73,13 @@ internal sealed class Tunnel : IAsyncDisposable
         Task serving = ServeAsync(ending.Token);
         Task first = await Task.WhenAny(serving, _failed.Task);
         await ending.CancelAsync();
-        _listener.Dispose();
         await serving;
 
-        // The one that is taken back here stood for the tunnel itself.
-        EndFlow();
+        // Each flow notices by itself; the last one says so.
+        Interlocked.Exchange(ref _stopping, 1);
+        NoteDrained();
         await _drained.Task;
+        _listener.Dispose();
         if (first == _failed.Task)
         {
             throw await _failed.Task;
@@ -133,7 +135,8 @@ internal sealed class Tunnel : IAsyncDisposable
         }
         finally
         {
-            EndFlow();
+            Interlocked.Decrement(ref _flows);
+            NoteDrained();
         }
     }
 
@@ -201,9 +204,9 @@ internal sealed class Tunnel : IAsyncDisposable
         }
     }
 
-    private void EndFlow()
+    private void NoteDrained()
     {
-        if (Interlocked.Decrement(ref _flows) == 0)
+        if (Volatile.Read(ref _stopping) == 1 && Flows == 0)
         {
             _drained.TrySetResult();
         }

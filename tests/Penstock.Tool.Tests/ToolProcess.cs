@@ -5,7 +5,7 @@ using System.Text;
 
 namespace Penstock.Tool.Tests;
 
-/// <summary>The tool as a process of its own, in a network namespace if one is given. Disposing it kills it if it still runs.</summary>
+/// <summary>A command-line program as a process of its own, in a network namespace if one is given. Disposing it kills it if it still runs.</summary>
 internal sealed partial class ToolProcess : IDisposable
 {
     private readonly Process _process;
@@ -35,9 +35,10 @@ internal sealed partial class ToolProcess : IDisposable
         }
     }
 
-    public static ToolProcess Start(string? networkNamespace, params string[] arguments)
+    /// <summary>Starts the program of <paramref name="assembly"/>.</summary>
+    public static ToolProcess Launch(string assembly, string? networkNamespace, params string[] arguments)
     {
-        string[] command = [Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet", typeof(PenstockCommand).Assembly.Location, .. arguments];
+        string[] command = [Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet", assembly, .. arguments];
         string[] whole = networkNamespace is null ? command : ["ip", "netns", "exec", networkNamespace, .. command];
         var start = new ProcessStartInfo(whole[0], whole[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
         return new ToolProcess(Process.Start(start)!);
