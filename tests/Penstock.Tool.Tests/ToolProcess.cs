@@ -62,6 +62,9 @@ internal sealed partial class ToolProcess : IDisposable
         return "";
     }
 
+    /// <summary>What it printed since, when it has ended.</summary>
+    public Task<string> RestAsync(CancellationToken cancel) => _process.StandardOutput.ReadToEndAsync(cancel);
+
     /// <summary>Sends a signal and returns the exit code. <c>ip netns exec</c> becomes the program it starts, so the process is the tool itself.</summary>
     public async Task<int> SignalAsync(int signal, CancellationToken cancel)
     {
