@@ -84,16 +84,36 @@ public sealed partial class NetworkStack
         ArgumentNullException.ThrowIfNull(options);
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         options.Validate();
-        if (options.EndPoint.AddressFamily != AddressFamily.InterNetwork && !options.EndPoint.Address.IsIPv4MappedToIPv6)
+        return new TcpSocketListener(Listen(options, options.EndPoint, options.AnyDestination, options.Backlog, held: null));
+    }
+
+    /// <summary>
+    /// Begins to listen for connections that the application decides on one by one, before the peer is answered. Beyond <see cref="TcpRequestListenOptions.HalfOpenLimit"/> the stack refuses by itself, without
+    /// SYN cookies: where strangers can send SYNs with forged addresses, <see cref="ListenTcp(TcpListenOptions)"/> holds out longer.
+    /// </summary>
+    /// <inheritdoc cref="ListenTcp(TcpListenOptions)" path="/exception"/>
+    public TcpRequestListener ListenTcpRequests(TcpRequestListenOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        options.Validate();
+        return new TcpRequestListener(
+            Listen(options, options.EndPoint, options.AnyDestination, options.HalfOpenLimit, new RequestQueue(options.HalfOpenLimit, options.Overflow)));
+    }
+
+    private ListenSocket Listen(TcpSocketOptions options, IPEndPoint endPoint, bool anyDestination, int backlog, RequestQueue? held)
+    {
+        if (endPoint.AddressFamily != AddressFamily.InterNetwork && !endPoint.Address.IsIPv4MappedToIPv6)
         {
             throw new SocketException((int)SocketError.AddressFamilyNotSupported);
         }
 
-        IpAddress address = IpAddress.From(options.EndPoint.Address);
+        IpAddress address = IpAddress.From(endPoint.Address);
         ListenSocket listener = Tcp.Listen(
-            port => new ListenSocket(this, OwnWorker, address, port, options.Backlog)
+            port => new ListenSocket(this, OwnWorker, address, port, backlog)
             {
-                AnyDestination = options.AnyDestination,
+                Held = held,
+                AnyDestination = anyDestination,
                 ReceiveBuffer = options.ReceiveBufferSize is { } size ? (int)Math.Min(size * 2L, int.MaxValue) : 0,
                 MaximumSegment = options.MaximumSegmentSize ?? 0,
                 TypeOfService = options.TypeOfService,
@@ -102,10 +122,10 @@ public sealed partial class NetworkStack
                 OnPrepare = options.ApplyTo,
             },
             address,
-            options.EndPoint.Port,
-            options.AnyDestination);
+            endPoint.Port,
+            anyDestination);
         PenstockEventSource.Log.OnListenerStarted(listener);
-        return new TcpSocketListener(listener);
+        return listener;
     }
 
     /// <summary>Begins to listen with default options.</summary>

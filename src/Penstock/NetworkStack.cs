@@ -189,6 +189,12 @@ public sealed partial class NetworkStack : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// A link failed while it was in use, as when its device is removed: its routes are gone already. Raised once for each link, on the thread pool; not when the stack itself disposes the link. Subscribe before
+    /// <see cref="AddInterface"/>.
+    /// </summary>
+    public event EventHandler<LinkFailedEventArgs>? LinkFailed;
+
     internal void OnLinkSpace(StackInterface on) => Tcp.OnLinkSpace(on);
 
     internal void OnLinkFailed(StackInterface gone, Exception reason)
@@ -199,6 +205,16 @@ public sealed partial class NetworkStack : IAsyncDisposable
         Tcp.OnLinkSpace(gone);
         _linkFailures.Enqueue($"{gone.Link.Name}: {reason.Message}");
         PenstockEventSource.Log.OnLinkFailed(this, gone.Link.Name, reason);
+        if (!IsDisposed && LinkFailed is not null)
+        {
+            gone.Workers[0].Driver.Schedule(new LinkFailureReport(this, new LinkFailedEventArgs(gone.Link, reason)));
+        }
+    }
+
+    /// <summary>Tells the application, away from whoever noticed.</summary>
+    private sealed class LinkFailureReport(NetworkStack stack, LinkFailedEventArgs failure) : IThreadPoolWorkItem
+    {
+        public void Execute() => stack.LinkFailed?.Invoke(stack, failure);
     }
 
     private readonly System.Collections.Concurrent.ConcurrentQueue<string> _linkFailures = new();

@@ -5,7 +5,7 @@ using System.Text;
 
 namespace Penstock.Tool.Tests;
 
-/// <summary>The tool as a process of its own, in a network namespace if one is given. Disposing it kills it if it still runs.</summary>
+/// <summary>A command-line program as a process of its own, in a network namespace if one is given. Disposing it kills it if it still runs.</summary>
 internal sealed partial class ToolProcess : IDisposable
 {
     private readonly Process _process;
@@ -35,9 +35,10 @@ internal sealed partial class ToolProcess : IDisposable
         }
     }
 
-    public static ToolProcess Start(string? networkNamespace, params string[] arguments)
+    /// <summary>Starts the program of <paramref name="assembly"/>.</summary>
+    public static ToolProcess Launch(string assembly, string? networkNamespace, params string[] arguments)
     {
-        string[] command = [Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet", typeof(PenstockCommand).Assembly.Location, .. arguments];
+        string[] command = [Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet", assembly, .. arguments];
         string[] whole = networkNamespace is null ? command : ["ip", "netns", "exec", networkNamespace, .. command];
         var start = new ProcessStartInfo(whole[0], whole[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
         return new ToolProcess(Process.Start(start)!);
@@ -60,6 +61,9 @@ internal sealed partial class ToolProcess : IDisposable
         Assert.Fail($"the tool ended with {_process.ExitCode}: {Error}");
         return "";
     }
+
+    /// <summary>What it printed since, when it has ended.</summary>
+    public Task<string> RestAsync(CancellationToken cancel) => _process.StandardOutput.ReadToEndAsync(cancel);
 
     /// <summary>Sends a signal and returns the exit code. <c>ip netns exec</c> becomes the program it starts, so the process is the tool itself.</summary>
     public async Task<int> SignalAsync(int signal, CancellationToken cancel)

@@ -11,9 +11,10 @@ namespace Penstock.Tcp;
 /// A listener: its accept queue with its limit, the number of requests that wait for their ACK, and those who wait to accept. Has one short gate of its own; segments to it bypass
 /// the socket lock (R1.2).
 /// </summary>
-internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress address, ushort port, int backlog)
+internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress address, ushort port, int backlog) : IAcceptor
 {
     private readonly object _gate = new();
+    private readonly int _backlog = Math.Min(backlog, stack.Tcp.Settings.SoMaxConn);
     private readonly Queue<TcpConnection> _accepted = new();
     private readonly HashSet<TcpConnection> _embryos = [];
     private WaitQueue _waiters;
@@ -34,7 +35,10 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     public bool AnyDestination { get; init; }
 
     /// <summary>Established connections that may wait to be accepted.</summary>
-    public int Backlog { get; } = Math.Min(backlog, stack.Tcp.Settings.SoMaxConn);
+    public int Backlog => Held?.Limit ?? _backlog;
+
+    /// <summary>Requests that wait for the application's decision; null when every request is answered at once.</summary>
+    public RequestQueue? Held { get; init; }
 
     /// <summary>Receive buffer of accepted connections, bytes; 0 for the stack's setting.</summary>
     public int ReceiveBuffer { get; set; }
@@ -55,13 +59,19 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
 
     public bool IsClosed { get; private set; }
 
+    /// <summary>Requests between their SYN and the end of the handshake.</summary>
     public int Requests => Volatile.Read(ref _requests);
 
-    /// <summary>Connections that wait to be accepted.</summary>
+    /// <summary>Connections, or requests, that wait to be accepted.</summary>
     public int Waiting
     {
         get
         {
+            if (Held is not null)
+            {
+                return Held.Waiting;
+            }
+
             lock (_gate)
             {
                 return _accepted.Count;
@@ -93,6 +103,12 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     public void Prepare(TcpConnection child)
     {
         OnPrepare?.Invoke(child);
+        if (Held is not null)
+        {
+            // Its request looks after it.
+            return;
+        }
+
         lock (_gate)
         {
             _embryos.Add(child);
@@ -176,6 +192,7 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
         }
 
         stack.Tcp.Listeners.Remove(this);
+        Held?.Close();
         foreach (TcpConnection orphan in orphans)
         {
             orphan.PostHandleGone();

@@ -11,6 +11,9 @@ internal sealed class SynReceivedEntry : FlowEntry
 
     public required ListenSocket Listener { get; init; }
 
+    /// <summary>Who decides on it, when that is the application; null when the listener takes all.</summary>
+    public HeldRequest? Held;
+
     public Worker? Worker;
     public SequenceNumber Irs;
     public SequenceNumber Iss;

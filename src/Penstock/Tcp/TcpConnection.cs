@@ -57,8 +57,8 @@ internal sealed partial class TcpConnection : OwnedSocket
 
     public NetworkStack Stack => _stack;
 
-    /// <summary>The listener that made this connection, until it is accepted.</summary>
-    public ListenSocket? Listener { get; set; }
+    /// <summary>The listener, or the request, that made this connection, until it is accepted.</summary>
+    public IAcceptor? Listener { get; set; }
 
     /// <summary>Why the connection failed; <see cref="SocketError.Success"/> while it has not. Reading it through <see cref="TakeError"/> clears it (Linux: sk_err).</summary>
     public SocketError Error { get; private set; }

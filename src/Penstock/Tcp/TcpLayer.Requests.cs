@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Tcp.Congestion;
@@ -45,6 +46,12 @@ internal sealed partial class TcpLayer
         if (packet.Ingress is StackInterface from && !_stack.Ip.MayBePeer(packet.Source, from.Link))
         {
             counters.Add(StackCounter.IpInAddressErrors);
+            return;
+        }
+
+        if (listener.Held is { } held)
+        {
+            HoldSyn(listener, held, key, packet, worker, recycledIss);
             return;
         }
 
@@ -100,7 +107,7 @@ internal sealed partial class TcpLayer
         listener.AddRequest();
         request.SentNanos = now;
         SendSynAck(request, now);
-        worker.Arm(request.Timer(this), now + Nanos.PerSecond);
+        worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(0));
     }
 
     private SynReceivedEntry NewRequest(ListenSocket listener, in FlowKey key, PacketBuffer packet, RouteEntry route, long now)
@@ -178,6 +185,12 @@ internal sealed partial class TcpLayer
     /// <summary>A segment for a request that was answered: its ACK makes a connection (RFC 9293 3.10.7.4 in SYN-RECEIVED).</summary>
     private void OnRequestSegment(SynReceivedEntry request, PacketBuffer packet, Worker worker)
     {
+        if (request.Held is { IsAnswered: false })
+        {
+            OnHeldSegment(request, packet, worker);
+            return;
+        }
+
         long now = worker.NowNanos;
         TcpFlags flags = packet.TcpFlags;
         if (packet.Options.HasTimestamps && request.TimestampsOk && (int)(request.TsRecent - packet.Options.TsVal) > 0 && (flags & TcpFlags.Rst) == 0)
@@ -217,7 +230,7 @@ internal sealed partial class TcpLayer
             if (packet.Sequence == request.RcvNxt)
             {
                 _stack.Counters.Add(StackCounter.TcpAttemptFails);
-                DropRequest(request);
+                DropRequest(request, SocketError.ConnectionReset);
             }
             else
             {
@@ -232,7 +245,7 @@ internal sealed partial class TcpLayer
         {
             // RFC 9293 3.10.7.4, fourth: a passive open returns to LISTEN. Linux resets the peer too.
             _stack.Counters.Add(StackCounter.TcpAttemptFails);
-            DropRequest(request);
+            DropRequest(request, SocketError.ConnectionReset);
             ReplyToUnknown(packet, worker);
             packet.Free();
             return;
@@ -274,7 +287,7 @@ internal sealed partial class TcpLayer
             _stack.Counters.Add(StackCounter.ListenOverflows);
             if (Settings.AbortOnOverflow)
             {
-                DropRequest(request);
+                DropRequest(request, SocketError.ConnectionAborted);
                 ReplyToUnknown(packet, worker);
             }
 
@@ -283,7 +296,8 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        var child = new TcpConnection(_stack, worker, request.Key, listener.Group) { Listener = listener };
+        IAcceptor acceptor = request.Held is { } held ? held : listener;
+        var child = new TcpConnection(_stack, worker, request.Key, listener.Group) { Listener = acceptor };
         bool owned = child.TryOwn();
         System.Diagnostics.Debug.Assert(owned);
         listener.Prepare(child);
@@ -396,9 +410,16 @@ internal sealed partial class TcpLayer
             return;
         }
 
+        if (request.Held is { IsAnswered: false })
+        {
+            _stack.Counters.Add(StackCounter.ListenDrops);
+            DropRequest(request, SocketError.TimedOut);
+            return;
+        }
+
         if (request.Retransmits >= Settings.SynAckRetries || request.Listener.IsClosed)
         {
-            DropRequest(request);
+            DropRequest(request, SocketError.TimedOut);
             return;
         }
 
@@ -406,16 +427,24 @@ internal sealed partial class TcpLayer
         _stack.Counters.Add(StackCounter.TcpSynRetrans);
         _stack.Counters.Add(StackCounter.TcpRetransSegs);
         SendSynAck(request, now);
-        long next = Math.Min(Nanos.PerSecond << Math.Min(request.Retransmits, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
-        request.Worker!.Arm(request.Timer(this), now + next);
+        request.Worker!.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Retransmits));
     }
 
-    private void DropRequest(SynReceivedEntry request)
+    /// <summary>How long a SYN-ACK that was repeated so many times may stay unanswered (RFC 6298 5.5).</summary>
+    private long SynAckTimeoutNanos(int repeated) =>
+        Math.Min(Nanos.PerSecond << Math.Min(repeated, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
+
+    /// <summary>Forgets a request; false when it was gone already. An application that has decided on it, or still may, learns <paramref name="error"/>.</summary>
+    private bool DropRequest(SynReceivedEntry request, SocketError error)
     {
-        if (Flows.Remove(request))
+        if (!Flows.Remove(request))
         {
-            request.Listener.RemoveRequest();
-            request.CancelTimer(request.Worker!);
+            return false;
         }
+
+        request.Listener.RemoveRequest();
+        request.CancelTimer(request.Worker!);
+        request.Held?.Fail(error);
+        return true;
     }
 }

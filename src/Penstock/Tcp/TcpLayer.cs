@@ -237,9 +237,10 @@ internal sealed partial class TcpLayer : ITransport
         FlowEntry? found = Flows.Find(new FlowKey(original.Source, localPort, original.Destination, remotePort));
         if (found is SynReceivedEntry request)
         {
-            if (quoted == request.Iss && type == IcmpType.DestinationUnreachable && code != IcmpUnreachable.FragmentationNeeded)
+            if (quoted == request.Iss && request.Held is not { IsAnswered: false }
+                && type == IcmpType.DestinationUnreachable && code != IcmpUnreachable.FragmentationNeeded)
             {
-                DropRequest(request);
+                DropRequest(request, ErrorOf(type, code));
             }
 
             return;

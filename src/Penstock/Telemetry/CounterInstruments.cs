@@ -61,6 +61,7 @@ internal static class CounterInstruments
         new(StackCounter.ListenDrops, "penstock.tcp.listen.dropped", Request, "Requests dropped by a listener, for whatever reason."),
         new(StackCounter.TcpReqQFullDrop, "penstock.tcp.listen.syn_queue_full.dropped", Request, "Requests dropped because too many waited."),
         new(StackCounter.TcpReqQFullDoCookies, "penstock.tcp.listen.syn_queue_full.cookies", Request, "Requests answered with a cookie because too many waited."),
+        new(StackCounter.TcpRequestsRefused, "penstock.tcp.listen.refused", Request, "Requests that the application refused."),
         new(StackCounter.TimeWaited, "penstock.tcp.time_wait.entered", Connection, "Connections that entered TIME-WAIT."),
         new(StackCounter.TimeWaitRecycled, "penstock.tcp.time_wait.recycled", Connection, "TIME-WAIT entries that a new connection took over."),
         new(StackCounter.TcpTimeWaitOverflow, "penstock.tcp.time_wait.overflows", Connection, "TIME-WAIT entries not made because there were too many."),

@@ -326,6 +326,9 @@ public enum StackCounter
 
     /// <summary>Those of them that F-RTO found (RFC 5682).</summary>
     TcpSpuriousRtos,
+
+    /// <summary>Connection requests that the application refused, with a reset or in silence (<see cref="TcpConnectionRequest.Refuse"/>).</summary>
+    TcpRequestsRefused,
 }
 
 /// <summary>The counters of one stack. Any thread adds; readers may see one value before another.</summary>

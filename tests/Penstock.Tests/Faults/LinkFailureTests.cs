@@ -14,6 +14,8 @@ public class LinkFailureTests
         var net = new TwoStacks();
         net.Run(async () =>
         {
+            var told = new List<string>();
+            net.Client.LinkFailed += (_, failure) => told.Add(failure.Link.Name);
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
             Task<int> waiting = client.ReceiveAsync(new byte[10]).AsTask();
             net.Cable.A.Dispose();
@@ -22,6 +24,7 @@ public class LinkFailureTests
             Assert.Contains(error.SocketErrorCode, (SocketError[])[SocketError.TimedOut, SocketError.NetworkUnreachable, SocketError.HostUnreachable]);
             await Assert.ThrowsAsync<SocketException>(() => net.Client.ConnectTcpAsync(TwoStacks.ServerAddress).AsTask());
             Assert.NotEmpty(net.Client.LinkFailures);
+            Assert.Equal([net.Cable.A.Name], told);
             client.Dispose();
             server.Abort();
         });
