@@ -34,7 +34,9 @@ internal sealed partial class PenstockConnection : ConnectionContext
         _socket = socket;
         _settings = settings;
         _log = settings.Log;
-        _socket.UnsafeInlineContinuations = settings.Inline;
+
+        // Both loops only move bytes between the socket and pipes that never wait, and the pipes' schedulers keep the application off the stack's thread: one hand-over a request instead of two.
+        _socket.UnsafeInlineContinuations = true;
         LocalEndPoint = socket.LocalEndPoint;
         RemoteEndPoint = socket.RemoteEndPoint;
         ConnectionClosed = _closed.Token;
