@@ -119,7 +119,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             _owned = true;
             _inner.Exit();
-            _stepNanos = worker.TakeFreshNanos();
+            _stepNanos = worker == Worker ? worker.TakeFreshNanos() : 0;
             ProcessPacket(packet);
             if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Last is IDirectReceiver receiver && receiver.TryDeliver(worker))
             {
