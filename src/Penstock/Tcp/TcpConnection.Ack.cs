@@ -391,7 +391,8 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        _minimumRtt.Update(outcome.NowNanos, Math.Max(outcome.NewestRttNanos, 1), _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
+        // A path without any delay gets a millisecond, Linux's tick: a quarter of nothing would be no patience with reordering at all.
+        _minimumRtt.Update(outcome.NowNanos, outcome.NewestRttNanos > 0 ? outcome.NewestRttNanos : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
         Rtt.Sample(sample, _sndUna, _sndNxt);
         _rtoNanos = Rtt.RtoNanos;
         _backoff = 0;
