@@ -275,11 +275,6 @@ internal sealed partial class TcpConnection
                 break;
             }
 
-            if (recovery.RetransmitHint == buffer)
-            {
-                recovery.RetransmitHint = buffer.Next;
-            }
-
             _retransmitQueue.Remove(buffer);
             FreeQueued(buffer);
         }

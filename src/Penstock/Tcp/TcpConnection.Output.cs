@@ -571,10 +571,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_lostOut > _retransOut)
-        {
-            TransmitRetransmitQueue();
-        }
+        TransmitRetransmitQueue();
 
         PushPending();
     }

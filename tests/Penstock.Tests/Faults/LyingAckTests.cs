@@ -71,6 +71,36 @@ public class LyingAckTests
     }
 
     [Fact]
+    public async Task Retransmissions_that_are_lost_again_and_again_are_found_without_a_walk_past_the_others()
+    {
+        const int Window = 2000;
+        await using HandPeer peer = Flight(Window);
+        Advance(peer);
+
+        // Every other segment arrives, so that half of the window is lost and nothing of it can be merged.
+        for (uint i = 1; i < Window; i += 2)
+        {
+            Sack(peer, (i, i + 1));
+        }
+
+        for (int i = 0; i < 200; i++)
+        {
+            // New data goes and arrives, which shows that what was sent again before it did not.
+            Advance(peer);
+            uint at = (peer.SentEnd - peer.First) / Mss;
+            peer.Connection.Cwnd.Window = peer.Connection.Snapshot().Unacknowledged;
+            peer.Send(Mss);
+            int sent = peer.Link.Sent.Count;
+            long lost = peer.Stack.GetCounter(StackCounter.TcpLost);
+            long cost = Cost(peer, () => Sack(peer, (at, at + 1)));
+            lost = peer.Stack.GetCounter(StackCounter.TcpLost) - lost;
+            Assert.InRange(cost, 0, (2 * lost) + (2 * (peer.Link.Sent.Count - sent)) + 8);
+        }
+
+        peer.Check();
+    }
+
+    [Fact]
     public async Task Blocks_that_lie_change_nothing_and_cost_nothing()
     {
         await using HandPeer peer = Flight(1000);
