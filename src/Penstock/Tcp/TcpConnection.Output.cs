@@ -579,10 +579,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_lostOut > _retransOut)
-        {
-            TransmitRetransmitQueue();
-        }
+        TransmitRetransmitQueue();
 
         PushPending();
     }

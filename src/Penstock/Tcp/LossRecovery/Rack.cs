@@ -70,9 +70,8 @@ internal struct Rack
             return 0;
         }
 
-        // MinimumRtt says "unknown" with the largest number there is.
-        long quarter = minimumRttNanos == long.MaxValue ? 0 : minimumRttNanos >> 2;
-        return Math.Min(quarter * _steps, smoothedRttNanos);
+        // A minimum that is not known yet is the largest number there is.
+        return minimumRttNanos >= smoothedRttNanos * 4 ? smoothedRttNanos : Math.Min((minimumRttNanos >> 2) * _steps, smoothedRttNanos);
     }
 
     /// <summary>A DSACK: a retransmission was not necessary, so the window may have been too small.</summary>
