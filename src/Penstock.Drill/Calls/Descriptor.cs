@@ -24,6 +24,9 @@ internal sealed class Descriptor
 
     public LingerOption? Linger { get; set; }
 
+    /// <summary>TCP_INQ: recvmsg tells how much is left to read.</summary>
+    public bool TellsQueue { get; set; }
+
     /// <summary>Options as they were set, for reading them back where the stack has no such option before it connects.</summary>
     public Dictionary<(long Level, long Name), long> Set { get; } = [];
 
@@ -60,6 +63,7 @@ internal sealed class Descriptor
         }
 
         Linger = listener.Linger;
+        TellsQueue = listener.TellsQueue;
         if (Socket is not null)
         {
             Socket.LingerState = Linger;
