@@ -8,7 +8,9 @@ namespace Penstock.Drill;
 /// <summary>setsockopt, getsockopt, fcntl and ioctl, for the options that the stack has; another one skips the script.</summary>
 internal sealed partial class SystemCalls
 {
-    private const long LevelIp = 0, LevelSocket = 1, LevelTcp = 6;
+    private const long LevelIp = 0, LevelSocket = 1, LevelTcp = 6, IpReceiveError = 11, TcpInq = 36;
+
+    internal const string NoFastOpen = "the stack does not speak TCP Fast Open";
 
     private static CallOutcome SetOption(Descriptor descriptor, Arguments arguments)
     {
@@ -32,9 +34,32 @@ internal sealed partial class SystemCalls
         }
 
         long value = Arguments.Long(given);
+        if ((level, name) == (LevelSocket, 60))
+        {
+            if (value is < 0 or > 1)
+            {
+                return CallOutcome.Fail(Errno.EINVAL);
+            }
+
+            descriptor.ZeroCopy = value != 0;
+        }
+
+        if ((level, name) == (LevelTcp, 36))
+        {
+            if (value is < 0 or > 1)
+            {
+                return CallOutcome.Fail(Errno.EINVAL);
+            }
+
+            descriptor.TellsQueue = value != 0;
+        }
+
         Action<TcpConnection>? change = (level, name) switch
         {
-            (LevelSocket, 2 or 12 or 15) => _ => { }, // SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT: nothing for the stack to do
+            // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_RECVERR, IP_FREEBIND of scripts change nothing that TCP does.
+            (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 11 or 15) => _ => { },
+            (LevelSocket, 60) => c => c.ZeroCopy.QueuesNotifications = value != 0,
+            (LevelTcp, 36) => _ => { }, // TCP_INQ: what a recvmsg tells
             (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
             (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
             (LevelSocket, 9) => c =>
@@ -65,12 +90,16 @@ internal sealed partial class SystemCalls
             (LevelTcp, 12) => c => c.QuickAck = value != 0,
             (LevelTcp, 18) => c => c.UserTimeoutNanos = value * Nanos.PerMillisecond,
             (LevelTcp, 25) => c => c.NotSentLowWater = (uint)value,
-            (LevelTcp, 36) => _ => descriptor.TellsQueue = value != 0,
             (LevelTcp, 44) => c => c.MaximumRtoNanos = value * Nanos.PerMillisecond,
             (LevelTcp, 45) => c => c.MinimumRtoNanos = value * Nanos.PerMicrosecond,
             (LevelTcp, 46) => c => c.DelayedAckMaximumNanos = value * Nanos.PerMicrosecond,
             _ => null,
         };
+        if ((level, name) is (LevelTcp, 23 or 30 or 33 or 34))
+        {
+            throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, NoFastOpen);
+        }
+
         if (change is null)
         {
             throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} is not run yet");
@@ -84,13 +113,42 @@ internal sealed partial class SystemCalls
         }
 
         descriptor.Set[(level, name)] = value;
-        if (descriptor.Listener is { } listener && (level, name) == (LevelTcp, 9))
+        descriptor.Change(change);
+        if (descriptor.Listener?.Socket is { } listener)
         {
-            listener.Socket.DeferredTimeouts = value > 0 ? DeferAccept.Timeouts(TimeSpan.FromSeconds(value)) : 0;
+            ChangeListener(listener, level, name, value);
         }
 
-        descriptor.Change(change);
         return new CallOutcome(0);
+    }
+
+    /// <summary>What a listener's SYN-ACKs show.</summary>
+    private static void ChangeListener(ListenSocket listener, long level, long name, long value)
+    {
+        switch (level, name)
+        {
+            case (LevelSocket, 8):
+                listener.ReceiveBuffer = (int)value;
+                break;
+            case (LevelIp, 1):
+                listener.TypeOfService = (byte)value;
+                break;
+            case (LevelIp, 2):
+                listener.TimeToLive = (byte)value;
+                break;
+            case (LevelTcp, 2):
+                listener.MaximumSegment = (int)value;
+                break;
+            case (LevelTcp, 7):
+                listener.SynAckRetries = (int)value;
+                break;
+            case (LevelTcp, 9):
+                listener.DeferredTimeouts = value > 0 ? DeferAccept.Timeouts(TimeSpan.FromSeconds(value)) : 0;
+                break;
+            case (LevelTcp, 10):
+                listener.WindowClamp = value > 0 ? (int)value : int.MaxValue;
+                break;
+        }
     }
 
     private static CallOutcome SetLinger(Descriptor descriptor, StructExpression linger)
@@ -174,7 +232,7 @@ internal sealed partial class SystemCalls
         return (long)SocketErrors.ToErrno(error);
     }
 
-    private static CallOutcome Control(Descriptor descriptor, Arguments arguments)
+    private static CallOutcome Control(OpenFile descriptor, Arguments arguments)
     {
         const long ReadWrite = 2, NonBlocking = 2048;
         switch (arguments.Long(1))

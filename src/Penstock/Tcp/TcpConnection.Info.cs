@@ -128,6 +128,12 @@ internal sealed partial class TcpConnection
     /// <summary>Payload of a segment sent now.</summary>
     public int SendMss => State == TcpConnectionState.Closed && _userMss > 0 ? _userMss : SegmentPayload();
 
+    /// <summary>The peer has said that nothing more comes.</summary>
+    public bool HasReceivedFin => _finReceived;
+
+    /// <summary>Data can be queued: nothing has ended the sending half.</summary>
+    public bool MaySend => State is TcpConnectionState.Established or TcpConnectionState.CloseWait && !SendShutdown && Error == SocketError.Success;
+
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
 

@@ -40,7 +40,7 @@ internal sealed partial class TcpConnection
         }
     }
 
-    /// <summary>What can be read; 1 more than nothing when the end can (TCP_INQ, tcp_inq_hint).</summary>
+    /// <summary>What can be read; when that is nothing but the end, 1, so that the reader comes back for it (TCP_INQ).</summary>
     public int ReadableHint
     {
         get
@@ -121,6 +121,9 @@ internal sealed partial class TcpConnection
 
     /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
     public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
+
+    /// <summary>How much may be read before an urgent byte that is read apart; the largest number when there is none.</summary>
+    public int BytesBeforeUrgent => _urgentState == UrgentNone || _urgentInline || _copiedSeq.After(_urgentSequence) ? int.MaxValue : _urgentSequence.Since(_copiedSeq);
 
     private bool IsUrgentByteNext => _urgentState != UrgentNone && _copiedSeq == _urgentSequence;
 

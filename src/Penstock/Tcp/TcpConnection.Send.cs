@@ -163,6 +163,12 @@ internal sealed partial class TcpConnection
                 tail = null;
             }
 
+            if (tail is not null && tail.FragmentCount >= PacketBuffer.MaximumFragments && tail.Length < goal && (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0)
+            {
+                // Closed early for want of room for one more piece: it is pushed, as Linux does.
+                MarkPush(tail);
+            }
+
             bool makeNew = tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
                 || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments;
 
