@@ -92,7 +92,7 @@ internal sealed partial class SystemCalls
         return Done(new CallOutcome(0) { OutputMismatch = mismatch });
     }
 
-    /// <summary>TCP_CM_INQ: how much is left to read, a FIN being one more, so that the reader comes back for the end.</summary>
+    /// <summary>TCP_CM_INQ: how much is left to read.</summary>
     private static List<ControlMessage> QueueMessages(Descriptor descriptor)
     {
         if (!descriptor.TellsQueue || descriptor.Connection is not { } connection)
@@ -100,8 +100,7 @@ internal sealed partial class SystemCalls
             return [];
         }
 
-        int left = Math.Max(0, connection.ReadableBytes) + (connection.HasReceivedFin ? 1 : 0);
-        return [new ControlMessage(LevelTcp, TcpInq, left)];
+        return [new ControlMessage(LevelTcp, TcpInq, connection.ReadableHint)];
     }
 
     private static string? ContentMismatch(ReadOnlySpan<byte> data, string? wanted)

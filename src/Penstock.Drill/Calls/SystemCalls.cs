@@ -250,6 +250,9 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
                 Backlog = (int)Math.Clamp(arguments.Long(1), 1, int.MaxValue),
                 Prepare = descriptor.ApplyTo,
                 MaximumSegmentSize = descriptor.Set.TryGetValue((6, 2), out long most) && most > 0 ? (int)most : null,
+                DeferAccept = descriptor.Set.TryGetValue((6, 9), out long wait) && wait > 0 ? TimeSpan.FromSeconds(wait) : null,
+                SynAckRetries = descriptor.Set.TryGetValue((6, 7), out long retries) ? (int)retries : null,
+                WindowClamp = descriptor.Set.TryGetValue((6, 10), out long clamp) && clamp > 0 ? (int)clamp : null,
                 ReceiveBufferSize = descriptor.Set.TryGetValue((1, 8), out long size) ? (int)size : null,
             });
         }

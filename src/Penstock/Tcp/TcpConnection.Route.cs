@@ -45,6 +45,8 @@ internal sealed partial class TcpConnection
         }
     }
 
+    private bool DontFragment => _rare is null || _rare.PathMtuDiscovery is PathMtuDiscovery.Want or PathMtuDiscovery.Do;
+
     private void InvalidateRoute() => _routeGeneration = -1;
 
     /// <summary>
@@ -79,7 +81,7 @@ internal sealed partial class TcpConnection
 
         RefreshRoute();
         int before = _pathMss;
-        if (_egress is null || mtu >= before + IPv4Header.MinLength + TcpHeader.MinLength)
+        if (_egress is null || PathMtuDiscovery >= PathMtuDiscovery.Interface || mtu >= before + IPv4Header.MinLength + TcpHeader.MinLength)
         {
             return;
         }

@@ -364,7 +364,7 @@ internal sealed partial class TcpConnection
 
         bool armed = false;
         PacketBuffer? buffer = _retransmitHint ?? _retransmitQueue.First;
-        while (buffer is not null && _lostOut > _retransOut)
+        while (buffer is not null && _lostOut > _retransOut && !WaitsForPace(Sending))
         {
             PacketBuffer? next = buffer.Next;
             if ((buffer.Segment & (SegmentFlags.Lost | SegmentFlags.SackedRetransmitted | SegmentFlags.SackedAcked)) != SegmentFlags.Lost)
