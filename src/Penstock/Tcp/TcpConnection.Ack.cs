@@ -106,6 +106,7 @@ internal sealed partial class TcpConnection
 
         int lostBefore = _lostOut;
         CleanRetransmitQueue(before, ref outcome);
+        CheckMtuProbe();
         if (_sackOk)
         {
             RackDetectLoss(now);
@@ -173,7 +174,14 @@ internal sealed partial class TcpConnection
                     RestartAfterIdle(Now);
                 }
 
-                _maxWindow = Math.Max(_maxWindow, window);
+                if (window > _maxWindow)
+                {
+                    _maxWindow = window;
+                    if (_mtuProbing is { IsBounding: false })
+                    {
+                        BoundByProbing();
+                    }
+                }
             }
         }
 

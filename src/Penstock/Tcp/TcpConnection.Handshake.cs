@@ -135,6 +135,7 @@ internal sealed partial class TcpConnection
         _sndWl1 = packet.Sequence;
         _cwndUsageSequence = _sndNxt;
         _sending?.EndTimeouts(now);
+        BeginMtuProbing(passive: Listener is not null);
         StartReceiveSpace(now);
         _rcvRttSequence = _rcvNxt;
         ExpandSendBuffer();

@@ -50,6 +50,18 @@ internal sealed partial class TcpConnection
         bool windowLimited = false, peerLimited = false, paced = false;
         SendState sending = Sending;
         int atOnce = SegmentsAtOnce(sending, mss);
+        if (_mtuProbing is { } mtuProbing && !pushOne && !WaitsForPace(sending))
+        {
+            switch (TryProbeMtu(mtuProbing, mss))
+            {
+                case false:
+                    return false;
+                case true:
+                    sent = 1;
+                    break;
+            }
+        }
+
         while (FirstToSend is { } buffer)
         {
             if (WaitsForPace(sending))

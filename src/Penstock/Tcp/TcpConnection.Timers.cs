@@ -320,8 +320,9 @@ internal sealed partial class TcpConnection
             return _retransmits >= TriesAllowed() + linear || (UserTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
         }
 
-        if (_retransmits >= _tcp.Settings.Retries1)
+        if (HasTriedFor(now, TimeOfTries(_tcp.Settings.Retries1, ShortestRtoNanos)))
         {
+            OnPossibleBlackHole();
             InvalidateRoute();
         }
 

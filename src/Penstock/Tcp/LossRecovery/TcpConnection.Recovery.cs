@@ -109,7 +109,11 @@ internal sealed partial class TcpConnection
                     return;
                 }
 
-                EnterRecovery();
+                if (!IsMtuProbeLost())
+                {
+                    EnterRecovery();
+                }
+
                 return;
         }
     }
@@ -411,6 +415,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        _mtuProbing?.Abandon();
         if (buffer.Sequence.Before(_sndUna))
         {
             // Also of a single segment, and the counts follow when it was several.
