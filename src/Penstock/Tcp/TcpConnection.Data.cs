@@ -84,7 +84,17 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        TakeEcn(packet);
         QueueOutOfOrder(packet);
+    }
+
+    /// <summary>RFC 3168 6.1.3: what routers marked on the way is echoed, and soon, for the sender may have a small window.</summary>
+    private void TakeEcn(PacketBuffer packet)
+    {
+        if (_ecn.OnData(packet.Tos))
+        {
+            EnterQuickAck(2);
+        }
     }
 
     private void DropOutOfWindow(PacketBuffer packet)
@@ -120,6 +130,7 @@ internal sealed partial class TcpConnection
         if (length > 0)
         {
             OnDataReceived(length, segment, trueSize);
+            TakeEcn(packet);
         }
 
         AppendInOrder(packet, charged: false);

@@ -37,6 +37,12 @@ internal sealed partial class TcpConnection
 
         int mtu = ip.PathMtus.Find(Key.Remote, _egress.Mtu, Now);
         _pathMtu = mtu;
+        if (_mtuProbing is { } probing)
+        {
+            probing.BoundHigh(mtu);
+            mtu = probing.IsBounding ? Math.Min(mtu, probing.Low) : mtu;
+        }
+
         int most = Math.Max(mtu - IPv4Header.MinLength - TcpHeader.MinLength, _tcp.Settings.MinSendMss);
         _pathMss = Math.Min(most, _peerMss);
         if (_advertisedMss == 0)

@@ -32,6 +32,26 @@ internal sealed partial class TcpConnection
     /// </summary>
     private void Merge(PacketBuffer buffer, PacketBuffer next, int segments)
     {
+        TakePayload(buffer, next);
+        AdjustCounts(next.Segment, -next.SegmentCount);
+        AdjustCounts(buffer.Segment, segments - buffer.SegmentCount);
+        buffer.SegmentCount = segments;
+        buffer.EndSequence = next.EndSequence;
+        buffer.TcpFlags |= next.TcpFlags;
+
+        // Karn: one of two that was sent again makes the age of both worthless.
+        buffer.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.RetransmittedOnce | SegmentFlags.ZeroCopy);
+        if (Recovery.RetransmitHint == next)
+        {
+            Recovery.RetransmitHint = buffer;
+        }
+
+        _retransmitQueue.Remove(next);
+        next.Free();
+    }
+
+    private void TakePayload(PacketBuffer buffer, PacketBuffer next)
+    {
         int head = next.HeadTrueSize;
         int payload = next.TrueSize - head;
         int headBefore = buffer.HeadTrueSize;
@@ -41,21 +61,30 @@ internal sealed partial class TcpConnection
         // The table of fragments that this one may have needed is paid for by the head that goes, which is larger.
         head -= buffer.HeadTrueSize - headBefore;
         Memory.UnchargeSend(head, head);
-        AdjustCounts(next.Segment, -next.SegmentCount);
-        AdjustCounts(buffer.Segment, segments - buffer.SegmentCount);
-        buffer.SegmentCount = segments;
-        buffer.EndSequence = next.EndSequence;
-        buffer.TcpFlags |= next.TcpFlags;
+    }
 
-        // Karn: one of two that was sent again makes the age of both worthless.
-        buffer.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.RetransmittedOnce | SegmentFlags.ZeroCopy);
-        if (_retransmitHint == next)
+    /// <summary>
+    /// The head of the write queue gets so many payload bytes, from the buffers behind it if need be. False when records, kinds of memory or fragments forbid it.
+    /// </summary>
+    private bool GatherUnsent(PacketBuffer head, int bytes)
+    {
+        while (head.Length < bytes)
         {
-            _retransmitHint = buffer;
+            if (head.Next is not { } next || (_tailWithheld && next == _writeQueue.Last) || (head.Segment & SegmentFlags.EndOfRecord) != 0
+                || !IsSameKind(head, next) || !head.CanTakePayload(next))
+            {
+                return false;
+            }
+
+            TakePayload(head, next);
+            head.EndSequence = next.EndSequence;
+            head.TcpFlags |= next.TcpFlags;
+            head.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.ZeroCopy);
+            _writeQueue.Remove(next);
+            next.Free();
         }
 
-        _retransmitQueue.Remove(next);
-        next.Free();
+        return true;
     }
 
     /// <summary>
