@@ -70,7 +70,7 @@ internal sealed partial class ScriptRun
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
         _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
-        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, Watched, _time.NowNanos), _output.Add);
+        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, Watched), _output.Add);
     }
 
     private long ElapsedNanos => _time.NowNanos - _startNanos;

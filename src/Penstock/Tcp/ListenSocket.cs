@@ -46,6 +46,15 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     /// <summary>Upper bound of the segment size offered and used, bytes (TCP_MAXSEG); 0 for none.</summary>
     public int MaximumSegment { get; set; }
 
+    /// <summary>The largest window offered, bytes (TCP_WINDOW_CLAMP).</summary>
+    public int WindowClamp { get; set; } = int.MaxValue;
+
+    /// <summary>Timeouts of the SYN-ACK for which bare ACKs are ignored (TCP_DEFER_ACCEPT, see <see cref="DeferAccept"/>); 0 for none.</summary>
+    public int DeferredTimeouts { get; set; }
+
+    /// <summary>Times that a SYN-ACK is sent again; 0 for the stack's setting.</summary>
+    public int SynAckRetries { get; set; }
+
     /// <summary>What SYN-ACKs carry in their IP headers; a time to live of 0 means the stack's.</summary>
     public byte TypeOfService { get; set; }
 

@@ -3,6 +3,7 @@ using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Tcp.Pacing;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -18,8 +19,6 @@ internal sealed partial class TcpConnection
 
     /// <summary>A queued buffer was looked at. Counted, so that tests can say what an ACK costs whatever it claims.</summary>
     private void Visit() => Recovery.Visited++;
-
-    private DeliveryTracker Delivery { get; } = new();
 
     private long MinimumRttNanos => _minimumRtt.CurrentNanos;
 
@@ -120,6 +119,7 @@ internal sealed partial class TcpConnection
 
         long lostBefore = Recovery.Lost;
         CleanRetransmitQueue(ref outcome);
+        CheckMtuProbe();
         RackAdjustWindow(outcome);
         CheckTailProbe(packet, ref outcome);
         if (!outcome.IsNoDuplicate || outcome.NewlyTagged || outcome.CongestionEcho || outcome.DuplicateReported || Recovery.State != CongestionState.Open)
@@ -139,11 +139,17 @@ internal sealed partial class TcpConnection
             RearmRetransmitTimer();
         }
 
-        ControlCongestion((int)(Recovery.Lost - lostBefore), ref outcome);
+        int newlyLost = (int)(Recovery.Lost - lostBefore);
+        ControlCongestion(newlyLost, ref outcome);
+        EndAckRates(newlyLost, ref outcome);
         TransmitAfterAck(outcome.Rexmit);
-        if (_packetsOut == 0 && _writeQueue.First is null)
+        if (_packetsOut == 0)
         {
-            Notify(SocketEvents.Drained);
+            StopWaitingFor(SendLimit.Busy);
+            if (_writeQueue.First is null)
+            {
+                Notify(SocketEvents.Drained);
+            }
         }
 
         return true;
@@ -187,7 +193,14 @@ internal sealed partial class TcpConnection
                     RestartAfterIdle(Now);
                 }
 
-                _maxWindow = Math.Max(_maxWindow, window);
+                if (window > _maxWindow)
+                {
+                    _maxWindow = window;
+                    if (_mtuProbing is { IsBounding: false })
+                    {
+                        BoundByProbing();
+                    }
+                }
             }
         }
 
@@ -412,6 +425,8 @@ internal sealed partial class TcpConnection
         NextToSend = _sndNxt,
         PacketsInFlight = PacketsInFlight,
         WindowLimited = IsWindowLimited(),
+        PacingRate = _sending is { } sending && sending.Pacer.Rate != Pacer.Unlimited ? sending.Pacer.Rate : 0,
+        Paced = _sending is { Pacer.IsEnforced: true },
     };
 
     private void ControlCongestion(int newlyLost, ref AckOutcome outcome)
@@ -453,9 +468,10 @@ internal sealed partial class TcpConnection
 
         int wanted = (Omitted & Omission.WakeThreshold) != 0 ? 1 : Memory.WriteQueueBytes >> 1;
         if (Memory.SendBuffer - Memory.WriteQueueBytes >= wanted
-            && (uint)_writeSeq.Since(_sndNxt) < _tcp.Settings.NotSentLowWater)
+            && (uint)_writeSeq.Since(_sndNxt) < NotSentLowWater)
         {
             _sendWaits = false;
+            StopWaitingFor(SendLimit.SendBuffer);
             Notify(SocketEvents.Writable);
         }
     }

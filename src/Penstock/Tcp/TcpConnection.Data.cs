@@ -152,7 +152,7 @@ internal sealed partial class TcpConnection
         _outOfOrder?.OnAdvanced(_rcvNxt);
         if (length > 0 || fin)
         {
-            Notify(SocketEvents.Readable);
+            NotifyIfReadable();
         }
     }
 
@@ -207,7 +207,7 @@ internal sealed partial class TcpConnection
             }
 
             AppendInOrder(ready, charged: true);
-            Notify(SocketEvents.Readable);
+            NotifyIfReadable();
             if (fin)
             {
                 OnFin();
@@ -227,6 +227,7 @@ internal sealed partial class TcpConnection
 
         _ackNow = true;
         _stack.Counters.Add(StackCounter.TcpOfoQueue);
+        OutOfOrder.Arrivals += Math.Max(1, packet.SegmentCount);
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;
@@ -371,14 +372,15 @@ internal sealed partial class TcpConnection
 
         _finReceived = true;
         _finSequence = _rcvNxt - 1;
-        _ackNow = true;
         ScheduleAck();
         switch (State)
         {
             case TcpConnectionState.SynReceived:
             case TcpConnectionState.Established:
                 SetState(TcpConnectionState.CloseWait);
-                _pingPong = 3;
+
+                // The application is likely to answer the end with its own: the ACK waits for that like any other, and is not more urgent than one for data (Linux).
+                _pingPong = Math.Max(_pingPong, _tcp.Settings.PingPongThreshold);
                 break;
             case TcpConnectionState.FinWait1:
                 SendAckNow();

@@ -43,7 +43,6 @@ internal sealed partial class TcpConnection
     /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
     private long _retransmitSinceNanos = Never;
     private long _lastDataSentNanos;
-    private long _userTimeoutNanos;
 
     private void Arm(ref long deadline, long at)
     {
@@ -66,7 +65,6 @@ internal sealed partial class TcpConnection
         _retransmitAtNanos = Never;
     }
 
-    private long MaximumRtoNanos => _tcp.Settings.RtoMaxMilliseconds * Nanos.PerMillisecond;
 
     private long BackedOffRto() => Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
 
@@ -151,7 +149,13 @@ internal sealed partial class TcpConnection
             OnMemoryTimer();
         }
 
+        if (_sending is { } sending && sending.Pacer.WakeNanos <= now)
+        {
+            OnPaceTimer(sending);
+        }
+
         long next = Math.Min(Math.Min(_retransmitAtNanos, _ackAtNanos), Math.Min(_keepAliveAtNanos, Math.Min(_closeAtNanos, _memoryAtNanos)));
+        next = Math.Min(next, _sending?.Pacer.WakeNanos ?? Never);
         if (next != Never && State != TcpConnectionState.Closed)
         {
             Worker.Arm(_timer, next);
@@ -162,6 +166,11 @@ internal sealed partial class TcpConnection
     {
         StopRetransmitTimer();
         _ackAtNanos = _keepAliveAtNanos = _closeAtNanos = _memoryAtNanos = Never;
+        if (_sending is { } sending)
+        {
+            sending.Pacer.WakeNanos = Never;
+        }
+
         Worker.Timers.Cancel(_timer);
     }
 
@@ -222,6 +231,7 @@ internal sealed partial class TcpConnection
         }
 
         EnterLoss(now);
+        Sending.OnTimeout(first: _retransmits == 0, now);
         _retransmits++;
         _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
         if (!RetransmitBuffer(_retransmitQueue.First!, 1) && !_device.Holds(_retransmitQueue.First!.DeviceMark))
@@ -243,13 +253,14 @@ internal sealed partial class TcpConnection
             _backoff = 0;
             _rtoNanos = Rtt.RtoNanos;
         }
-        else
+        else if (State != TcpConnectionState.SynSent || Sending.Timeouts > _tcp.Settings.SynLinearTimeouts)
         {
+            // A lost SYN is no sign of congestion worth a pause of minutes: its first timeouts do not double (sysctl tcp_syn_linear_timeouts).
             _backoff++;
         }
 
         long timeout = BackedOffRto();
-        if (_userTimeoutNanos > 0)
+        if (UserTimeoutNanos > 0)
         {
             // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).
             timeout = Math.Min(timeout, LeftOfUserTimeout(_retransmitSinceNanos, now));
@@ -262,7 +273,7 @@ internal sealed partial class TcpConnection
         && Cwnd.Threshold < CongestionWindow.InfiniteThreshold && _retransmits <= ThinLinearRetries;
 
     /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
-    private bool HasUserTimedOut(long now) => _userTimeoutNanos > 0 && HasTriedFor(now, _userTimeoutNanos);
+    private bool HasUserTimedOut(long now) => UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos);
 
     private bool HasTriedFor(long now, long time) => _retransmitSinceNanos != Never && now - _retransmitSinceNanos >= time;
 
@@ -272,7 +283,7 @@ internal sealed partial class TcpConnection
         _retransmitSinceNanos = Never;
     }
 
-    private long LeftOfUserTimeout(long since, long now) => Math.Max(since + _userTimeoutNanos - now, Nanos.PerMillisecond);
+    private long LeftOfUserTimeout(long since, long now) => Math.Max(since + UserTimeoutNanos - now, Nanos.PerMillisecond);
 
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
@@ -284,17 +295,19 @@ internal sealed partial class TcpConnection
 
         if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
         {
-            return _retransmits >= TriesAllowed() || (_userTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
+            int linear = State == TcpConnectionState.SynSent ? _tcp.Settings.SynLinearTimeouts : 0;
+            return _retransmits >= TriesAllowed() + linear || (UserTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
         }
 
-        if (_retransmits >= _tcp.Settings.Retries1)
+        if (HasTriedFor(now, TimeOfTries(_tcp.Settings.Retries1, ShortestRtoNanos)))
         {
+            OnPossibleBlackHole();
             InvalidateRoute();
         }
 
         // Tries of a closed window alone, before the socket became an orphan, are not counted.
         return (IsOrphan && _tcp.TooManyOrphans)
-            || ((IsOrphan || _userTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
+            || ((IsOrphan || UserTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
     }
 
     private int TriesAllowed()
@@ -302,7 +315,7 @@ internal sealed partial class TcpConnection
         TcpSettings settings = _tcp.Settings;
         return State switch
         {
-            TcpConnectionState.SynSent => settings.SynRetries,
+            TcpConnectionState.SynSent => SynRetries,
             TcpConnectionState.SynReceived => settings.SynAckRetries,
             _ when IsOrphan => settings.OrphanRetries > 0 ? settings.OrphanRetries : 8,
             _ => settings.Retries2,

@@ -269,6 +269,14 @@ internal sealed partial class TcpLayer
             request.TsRecent = packet.Options.TsVal;
         }
 
+        if (DeferAccept.Ignores(request, packet.EndSequence != packet.Sequence))
+        {
+            request.IsAcknowledged = true;
+            _stack.Counters.Add(StackCounter.TcpDeferAcceptDrop);
+            packet.Free();
+            return;
+        }
+
         Promote(request, packet, worker);
     }
 
@@ -417,17 +425,24 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        if (request.Retransmits >= Settings.SynAckRetries || request.Listener.IsClosed)
+        ListenSocket listener = request.Listener;
+        int retries = listener.SynAckRetries > 0 ? listener.SynAckRetries : Settings.SynAckRetries;
+        if ((request.Timeouts >= retries && !DeferAccept.KeepsWaiting(request)) || listener.IsClosed)
         {
             DropRequest(request, SocketError.TimedOut);
             return;
         }
 
-        request.Retransmits++;
-        _stack.Counters.Add(StackCounter.TcpSynRetrans);
-        _stack.Counters.Add(StackCounter.TcpRetransSegs);
-        SendSynAck(request, now);
-        request.Worker!.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Retransmits));
+        if (DeferAccept.Resends(request))
+        {
+            request.Retransmits++;
+            _stack.Counters.Add(StackCounter.TcpSynRetrans);
+            _stack.Counters.Add(StackCounter.TcpRetransSegs);
+            SendSynAck(request, now);
+        }
+
+        request.Timeouts++;
+        request.Worker!.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Timeouts));
     }
 
     /// <summary>How long a SYN-ACK that was repeated so many times may stay unanswered (RFC 6298 5.5).</summary>

@@ -169,6 +169,12 @@ public class SystemCallTests
         +0 read(9, ..., 10) = -1 EBADF
         """);
 
+    [Theory]
+    [InlineData("accep(3, ..., ...) = 5", "did you mean accept?")]
+    [InlineData("setsockopt(4, SOL_SOCKET, SO_REUSADDR, [1], 4) = 0", "did you mean SO_REUSEADDR?")]
+    [InlineData("fcntl(4, F_SETFL, O_RDWR|O_NONBLOK) = 0", "no constant 'O_NONBLOK'; did you mean O_NONBLOCK?")]
+    public void A_mistyped_name_fails_the_script_with_the_nearest(string call, string hint) => Assert.Contains(hint, Fails("+0 " + call), StringComparison.Ordinal);
+
     [Fact]
     public void Options_of_a_listener_show_in_its_next_SYN_ACK() => Drill.Run(
         """

@@ -1,5 +1,6 @@
 using Penstock.Tcp.Congestion;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Tcp.Pacing;
 using Penstock.Wire;
 
 namespace Penstock.Tcp;
@@ -34,6 +35,12 @@ internal sealed partial class TcpConnection
         }
 
         _cwndUsed = Math.Max(_cwndUsed, _packetsOut);
+        if (_sendWaits && _writeQueue.First is null && State is TcpConnectionState.Established or TcpConnectionState.CloseWait)
+        {
+            // The network would take more, and the application would give more, but for the buffer between them.
+            Sending.Limits.Start(SendLimit.SendBuffer, Now);
+        }
+
         if (_tcp.Settings.SlowStartAfterIdle && Now - Cwnd.StampNanos >= _rtoNanos)
         {
             ShrinkToUse();

@@ -133,6 +133,11 @@ internal sealed partial class TcpConnection
                     return;
                 }
 
+                if (IsMtuProbeLost())
+                {
+                    return;
+                }
+
                 EnterRecovery(outcome.CongestionEcho);
                 break;
         }

@@ -12,13 +12,14 @@ internal sealed partial class TcpConnection
     private void TransmitRetransmitQueue()
     {
         bool armed = false;
-        while (_retransmitQueue.FirstLost is { } buffer)
+        int atOnce = SegmentsAtOnce(Sending, SegmentPayload());
+        while (_retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
             RecoveryState recovery = Recovery;
             recovery.Visited++;
             int quota = Cwnd.Window - PacketsInFlight;
             bool head = buffer == _retransmitQueue.First;
-            if (quota <= 0 || !RetransmitBuffer(buffer, quota))
+            if (quota <= 0 || !RetransmitBuffer(buffer, Math.Min(quota, atOnce)))
             {
                 break;
             }
@@ -73,6 +74,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        _mtuProbing?.Abandon();
         if (buffer.Sequence.Before(_sndUna))
         {
             // Also of a single segment, and the counts follow when it was several.

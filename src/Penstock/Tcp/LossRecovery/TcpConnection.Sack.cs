@@ -197,7 +197,10 @@ internal sealed partial class TcpConnection
             outcome.PriorDelivered = buffer.DeliveredAtSend;
         }
 
-        Delivery.OnDelivered(buffer, segments, outcome.NowNanos);
+        if ((buffer.TcpFlags & TcpFlags.Syn) == 0)
+        {
+            Delivery.OnDelivered(buffer, segments, outcome.NowNanos);
+        }
     }
 
     private void ForgetSacks()
