@@ -317,8 +317,15 @@ public sealed partial class TcpSocket
     /// <summary>Non-blocking send for drills and native callers: what fits is queued. Negative: would block or failed, as <see cref="TcpConnection.TryReceive"/>.</summary>
     internal int TrySend(ReadOnlySpan<byte> data, TcpSendFlags flags, out SocketError error)
     {
-        error = SocketError.Success;
         var source = new SpanSource(data);
+        return TrySend(ref source, flags, out error);
+    }
+
+    /// <inheritdoc cref="TrySend(ReadOnlySpan{byte}, TcpSendFlags, out SocketError)"/>
+    internal int TrySend<TSource>(ref TSource source, TcpSendFlags flags, out SocketError error)
+        where TSource : ISendSource, allows ref struct
+    {
+        error = SocketError.Success;
         long copied = 0;
         _connection.Own();
         SendStatus status = _connection.RunSend(ref source, flags, ref copied);

@@ -88,6 +88,9 @@ internal sealed partial class TcpConnection
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
 
+    /// <summary>The peer's FIN has come, in order.</summary>
+    public bool FinReceived => _finReceived;
+
     /// <summary>The ceiling of the window as it grows (Linux: rcv_ssthresh), bytes.</summary>
     public int ReceiveThreshold => _rcvSsthresh;
 
