@@ -4,8 +4,8 @@ namespace Penstock.Bsd;
 
 /// <summary>
 /// Virtual time for callers on any number of threads. One gate is held by whoever is inside of a call, so that the stack, which knows one thread, sees one at a time. Time
-/// stands still but when the leading thread, the one that made the stack or last asked for the time to pass, sleeps or waits; it then jumps from event to event. A thread that blocks meanwhile really
-/// sleeps, and is let go at the very moment at which its call can end: the leader waits until it has read the clock.
+/// stands still but when somebody sleeps, or the leader, the thread that made the stack, waits; it then jumps from event to event. Another thread that blocks really sleeps, and is let
+/// go at the very moment at which its call can end: time stands still until it has read the clock.
 /// </summary>
 internal sealed class VirtualPace(VirtualTime time) : Pace
 {
@@ -15,7 +15,7 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
     private readonly object _gate = new();
     private readonly List<Sleeper> _sleepers = [];
     private readonly HashSet<int> _returning = [];
-    private int _leader = Environment.CurrentManagedThreadId;
+    private readonly int _leader = Environment.CurrentManagedThreadId;
     private bool _letBreathe;
 
     [ThreadStatic]
@@ -77,9 +77,9 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
     {
         lock (_gate)
         {
-            Arrive();
+            bool returns = Arrive();
             long now = time.NowNanos;
-            if (Environment.CurrentManagedThreadId == _leader)
+            if (!returns)
             {
                 Step(now + Nanos.PerMicrosecond);
             }
@@ -94,7 +94,6 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
         lock (_gate)
         {
             Arrive();
-            _leader = Environment.CurrentManagedThreadId;
             Step(time.NowNanos + nanos);
         }
 
@@ -108,7 +107,6 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
         lock (_gate)
         {
             Arrive();
-            _leader = Environment.CurrentManagedThreadId;
             while (true)
             {
                 time.RunReady();
@@ -221,12 +219,16 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
         }
     }
 
-    private void Arrive()
+    /// <summary>True when the leader has waited for this.</summary>
+    private bool Arrive()
     {
-        if (_returning.Remove(Environment.CurrentManagedThreadId))
+        bool awaited = _returning.Remove(Environment.CurrentManagedThreadId);
+        if (awaited)
         {
             Monitor.PulseAll(_gate);
         }
+
+        return awaited;
     }
 
     /// <summary>A thread whose call has ended in between gets a moment of real time to note that, while the leader holds nothing.</summary>

@@ -117,6 +117,7 @@ internal static unsafe class Stacks
 #pragma warning disable CA1031 // No managed exception may reach a C caller.
         try
         {
+            Errors.Log($"{stack.Pace.NowNanos / 1e9:f6} received {length} bytes");
             stack.Pace.Enter();
             try
             {
@@ -155,6 +156,7 @@ internal static unsafe class Stacks
                 return 0;
             }
 
+            Errors.Log($"{nanos / 1e9:f6} sent {bytes.Length} bytes, taken at {stack.Pace.NowNanos / 1e9:f6}");
             bytes.AsSpan(0, (int)Math.Min(size, (nuint)bytes.Length)).CopyTo(new Span<byte>(packet, bytes.Length));
             if (time is not null)
             {
