@@ -5,11 +5,20 @@ using Penstock.Wire;
 namespace Penstock.Drill;
 
 /// <summary>An IP packet as it left the stack, with the virtual time at which it did.</summary>
-internal sealed record CapturedPacket(byte[] Bytes, long Nanos);
+internal sealed class CapturedPacket(byte[] bytes, long nanos)
+{
+    public byte[] Bytes => bytes;
+
+    public long Nanos => nanos;
+
+    /// <summary>The script has compared it with something it expected.</summary>
+    public bool WasLookedAt { get; set; }
+}
 
 /// <summary>
-/// The wire of one script: keeps what the stack sends until the script looks at it, and delivers what the script injects. A plain link
-/// without offloads, so that every packet is seen as it would be on Ethernet. It loses and delays nothing.
+/// The wire of one script: keeps what the stack sends until the script looks at it, and delivers what the script injects. As a TUN device of Linux's
+/// without offloads it takes a packet's payload in pieces but no super-segment, so that every packet is seen as it would be on Ethernet; what was lent to
+/// the stack is copied. It loses and delays nothing.
 /// </summary>
 internal sealed class DrillLink(int mtu, PcapNgWriter? capture) : Link("drill")
 {
@@ -18,17 +27,18 @@ internal sealed class DrillLink(int mtu, PcapNgWriter? capture) : Link("drill")
 
     public override int Mtu => mtu;
 
+    internal override LinkOffloads Offloads => LinkOffloads.ScatterGather;
+
+    /// <summary>Called with each packet the stack sends, when it does.</summary>
+    public Action<CapturedPacket>? Sent { get; set; }
+
+    /// <summary>Payload of a segment on the wire where an injected packet stands for several that were merged (<c>--mss</c>); 0: it stands for itself.</summary>
+    public int MergedSegment { get; init; }
+
     /// <summary>Packets the stack has sent and the script has not looked at.</summary>
     public int Waiting => _sent.Count;
 
     public CapturedPacket? TryTake() => _sent.TryDequeue(out CapturedPacket? packet) ? packet : null;
-
-    public CapturedPacket[] TakeAll()
-    {
-        CapturedPacket[] all = [.. _sent];
-        _sent.Clear();
-        return all;
-    }
 
     /// <summary>Hands the stack a packet. False: it has no memory for it.</summary>
     public bool Inject(ReadOnlySpan<byte> bytes)
@@ -41,7 +51,9 @@ internal sealed class DrillLink(int mtu, PcapNgWriter? capture) : Link("drill")
 
         bytes.CopyTo(packet.FirstSpan);
         packet.ArrivalNanos = client.WorkerOf(0).NowNanos;
-        packet.SegmentCount = 1;
+        int payload = PayloadOf(bytes);
+        packet.SegmentCount = MergedSegment > 0 && payload > MergedSegment ? (ushort)((payload + MergedSegment - 1) / MergedSegment) : (ushort)1;
+        packet.GsoSize = packet.SegmentCount > 1 ? (ushort)MergedSegment : (ushort)0;
         capture?.Write(bytes, default, packet.ArrivalNanos, PacketDirection.Inbound);
         client.Deliver(packet, 0);
         return true;
@@ -55,11 +67,20 @@ internal sealed class DrillLink(int mtu, PcapNgWriter? capture) : Link("drill")
         packet.Head.CopyTo(bytes);
         packet.CopyPayloadTo(0, bytes.AsSpan(packet.HeadLength));
         long now = _client!.WorkerOf(0).NowNanos;
+        packet.NoteCopied();
         packet.Free();
         capture?.Write(bytes, default, now, PacketDirection.Outbound);
-        _sent.Enqueue(new CapturedPacket(bytes, now));
+        var captured = new CapturedPacket(bytes, now);
+        _sent.Enqueue(captured);
+        Sent?.Invoke(captured);
         return true;
     }
+
+    private static int PayloadOf(ReadOnlySpan<byte> bytes) =>
+        IPv4Header.TryParse(bytes, out IPv4Header ip, out _, verifyChecksum: false) && ip.Protocol == IpProtocol.Tcp
+            && TcpHeader.TryParse(ip.Payload(bytes), out TcpSegmentHeader tcp, out _)
+            ? ip.PayloadLength - tcp.HeaderLength
+            : 0;
 
     private protected override void Dispose(bool disposing)
     {

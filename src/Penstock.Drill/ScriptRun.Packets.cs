@@ -60,7 +60,7 @@ internal sealed partial class ScriptRun
     private void Inject(TcpPattern pattern)
     {
         Flow flow = FlowOf(pattern, (pattern.Flags & (DrillFlags.Syn | DrillFlags.Ack)) == DrillFlags.Syn);
-        Note(PacketPrinter.Print(pattern, isInbound: true), ElapsedNanos);
+        _wire.AddIn(PacketPrinter.Print(pattern, isInbound: true), _time.NowNanos);
         Deliver(WireCodec.EncodeTcp(DrillPacket.From(pattern), flow, _local, _remote));
     }
 
@@ -72,7 +72,7 @@ internal sealed partial class ScriptRun
             throw DrillStop.Failed($"IPv4 has no ICMP message {pattern.Type} {pattern.CodeName}");
         }
 
-        Note(PacketPrinter.Print(pattern, isInbound: true), ElapsedNanos);
+        _wire.AddIn(PacketPrinter.Print(pattern, isInbound: true), _time.NowNanos);
         Deliver(WireCodec.EncodeIcmp(pattern, type, code, flow, _local, _remote));
     }
 
@@ -91,7 +91,7 @@ internal sealed partial class ScriptRun
             FlowWith(remote: ports.Destination, local: ports.Source);
         }
 
-        var gatherer = new SegmentGatherer(pattern, _script.Options.Has("strict_segments"), _timestamps);
+        var gatherer = new SegmentGatherer(pattern, _script.Options.Has("strict_segments"), TimestampRule());
         while (true)
         {
             CapturedPacket packet = NextPacket(pattern, time);
@@ -99,7 +99,6 @@ internal sealed partial class ScriptRun
             if (flow is null)
             {
                 // A connection the script knows nothing of.
-                Note("(unknown connection) " + PacketPrinter.Print(WireCodec.Decode(packet.Bytes, null), isInbound: false, withPorts: true), At(packet));
                 continue;
             }
 
@@ -107,7 +106,7 @@ internal sealed partial class ScriptRun
             DrillPacket segment = WireCodec.Decode(packet.Bytes, flow);
             LearnTimestamp(pattern, segment, flow);
             segment = WireCodec.Decode(packet.Bytes, flow);
-            Note(PacketPrinter.Print(segment, isInbound: false), At(packet));
+            packet.WasLookedAt = true;
             switch (gatherer.Offer(segment))
             {
                 case GatherState.Differs:
@@ -127,7 +126,7 @@ internal sealed partial class ScriptRun
     {
         CapturedPacket packet = NextPacket(pattern, time);
         DrillPacket message = WireCodec.Decode(packet.Bytes, FindFlow(packet));
-        Note(PacketPrinter.Print(message, isInbound: false), At(packet));
+        packet.WasLookedAt = true;
         if (PacketMatch.Compare(pattern, message) is { } mismatch)
         {
             throw DrillStop.Failed($"this message is not the one the stack sent\n{mismatch}");
@@ -206,21 +205,21 @@ internal sealed partial class ScriptRun
 
     private long At(CapturedPacket packet) => packet.Nanos - _startNanos;
 
-    private void Note(string line, long atNanos) =>
-        _packets.Add(string.Create(CultureInfo.InvariantCulture, $"{TimingTolerance.Seconds(atNanos),-9} {line}"));
-
-    /// <summary>Adds what the stack has sent and the script has not looked at: it often is the answer to why a script failed.</summary>
-    private void NoteUnread()
+    /// <summary>A packet of the stack as a script line, for the list of all packets.</summary>
+    private string Describe(CapturedPacket packet)
     {
-        foreach (CapturedPacket packet in _link.TakeAll())
+        Flow? flow = FindFlow(packet);
+        if (flow is null && WireCodec.PortsOf(packet.Bytes) is not null)
         {
-            Flow? flow = FindFlow(packet);
-            if (flow is { KnowsLocalSequence: false })
-            {
-                LearnSyn(packet, flow, null);
-            }
-
-            Note(PacketPrinter.Print(WireCodec.Decode(packet.Bytes, flow), isInbound: false) + "    (not looked at)", At(packet));
+            return PacketPrinter.Print(WireCodec.Decode(packet.Bytes, null), isInbound: false, withPorts: true) + "    (unknown connection)";
         }
+
+        if (flow is { KnowsLocalSequence: false })
+        {
+            LearnSyn(packet, flow, null);
+        }
+
+        // What the script has not looked at often is the answer to why it failed.
+        return PacketPrinter.Print(WireCodec.Decode(packet.Bytes, flow), isInbound: false) + (packet.WasLookedAt ? "" : "    (not looked at)");
     }
 }

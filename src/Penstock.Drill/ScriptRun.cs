@@ -24,11 +24,11 @@ internal sealed partial class ScriptRun
     private readonly PcapNgWriter? _capture;
     private readonly DrillLink _link;
     private readonly SystemCalls _calls;
+    private readonly ShellCommands _commands;
     private readonly CodeEvaluator _evaluator;
-    private readonly List<string> _packets = [];
+    private readonly WireLog _wire;
     private readonly List<string> _output = [];
     private readonly TimingTolerance _tolerance;
-    private readonly TimestampRule _timestamps;
     private readonly long _startNanos;
     private readonly IpAddress _local;
     private readonly IpAddress _remote;
@@ -44,16 +44,12 @@ internal sealed partial class ScriptRun
         HeadOptions head = script.Options;
         long tolerance = Nanos.From(options.Tolerance);
         _tolerance = TimingTolerance.From(head, new TimingTolerance(tolerance, tolerance == 0 ? 0 : TimingTolerance.Default.Percent));
-        _timestamps = new TimestampRule((head.GetLong("tcp_ts_tick_usecs") ?? 0) * 1000, Math.Max(_tolerance.FixedNanos, 1_000_000))
-        {
-            ComparesEchoes = options.CompareEchoedTimestamps,
-        };
         IPAddress local = IPAddress.Parse(head.GetText("local_ip") ?? "192.168.0.1");
         IPAddress remote = IPAddress.Parse(head.GetText("remote_ip") ?? "192.0.2.1");
         _local = IpAddress.From(local);
         _remote = IpAddress.From(remote);
         _capture = options.Capture is null ? null : new PcapNgWriter(options.Capture, "drill", leaveOpen: true);
-        _link = new DrillLink((int)(head.GetLong("mtu") ?? 1500), _capture);
+        _link = new DrillLink((int)(head.GetLong("mtu") ?? 1500), _capture) { MergedSegment = (int)(head.GetLong("mss") ?? 0) };
         _stack = new NetworkStack(new NetworkStackOptions { Name = "drill", Driver = _time, Seed = options.Seed });
         if (_local.IsIPv4 && _remote.IsIPv4)
         {
@@ -61,11 +57,20 @@ internal sealed partial class ScriptRun
             _stack.AddRoute(new IPNetwork(IPAddress.Any, 0), _link);
         }
 
+        foreach ((string key, string value) in options.Sysctls)
+        {
+            _stack.Sysctl.Set(key, value);
+        }
+
+        var files = new VirtualFiles();
+        _commands = new ShellCommands(_stack.Sysctl, files, options.ReadFile);
         _startNanos = _time.NowNanos;
+        _wire = new WireLog(_startNanos);
+        _link.Sent = _wire.AddOut;
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
-        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort);
+        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
-        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, _calls.Watched, _time.NowNanos), _output.Add);
+        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, _calls.Watched), _output.Add);
     }
 
     private long ElapsedNanos => _time.NowNanos - _startNanos;
@@ -85,10 +90,10 @@ internal sealed partial class ScriptRun
             outcome = stop.Outcome;
             SourcePosition at = stop.At ?? _current?.At ?? new SourcePosition(1, 1);
             message = _script.ErrorAt(at, stop.Message).ToString();
-            NoteUnread();
         }
 
         duration = ElapsedNanos;
+        List<string> packets = _wire.Render(Describe);
         if (TearDown() is { } leak && outcome == DrillOutcome.Passed)
         {
             outcome = DrillOutcome.Failed;
@@ -96,16 +101,57 @@ internal sealed partial class ScriptRun
         }
 
         _capture?.Dispose();
-        return new DrillResult(outcome, message, _packets, _output, TimeSpan.FromTicks(duration / 100));
+        return new DrillResult(outcome, message, packets, _output, TimeSpan.FromTicks(duration / 100));
     }
 
     private void CheckSupported()
     {
         if (_script.Options.GetText("ip_version") is "ipv6" or "ipv4-mapped-ipv6" || !_local.IsIPv4 || !_remote.IsIPv4)
         {
-            throw DrillStop.Skipped("IPv6 is not run yet");
+            throw DrillStop.Skipped(NoIpv6);
+        }
+
+        foreach (ScriptEvent next in _script.Events)
+        {
+            if (WhyNotRun(next) is { } reason)
+            {
+                throw new DrillStop(DrillOutcome.Skipped, next.At, reason);
+            }
         }
     }
+
+    internal const string NoIpv6 = "the stack speaks IPv4 only";
+
+    /// <summary>What the stack does not speak makes a script one to skip, wherever it stands.</summary>
+    private static string? WhyNotRun(ScriptEvent next)
+    {
+        if (next is UdpIn or UdpOut)
+        {
+            return "the stack has no UDP";
+        }
+
+        TcpPattern? packet = (next as PacketIn)?.Packet ?? (next as PacketOut)?.Packet;
+        foreach (DrillOption option in packet?.Options ?? [])
+        {
+            switch (option)
+            {
+                case FastOpenOption:
+                    return SystemCalls.NoFastOpen;
+                case Md5Option:
+                    return "the stack does not sign segments (RFC 2385)";
+                case AccEcnOption:
+                    return "the stack does not speak accurate ECN (RFC 9768)";
+            }
+        }
+
+        return packet?.Ip.FlowLabel is not null ? NoIpv6 : null;
+    }
+
+    /// <summary>How timestamps are compared now: the allowance grows with the time since the script's start, as the clocks' difference does.</summary>
+    private TimestampRule TimestampRule() => new((_script.Options.GetLong("tcp_ts_tick_usecs") ?? 0) * 1000, Math.Max(_tolerance.Allowance(ElapsedNanos), 1_000_000))
+    {
+        ComparesEchoes = _options.CompareEchoedTimestamps,
+    };
 
     private void RunAll()
     {
@@ -145,13 +191,11 @@ internal sealed partial class ScriptRun
             case IcmpOut expected:
                 Expect(expected.Packet, time);
                 return;
-            case UdpIn or UdpOut:
-                throw DrillStop.Skipped("UDP is not run yet");
         }
 
-        if (next is SystemCall)
+        if (next is SystemCall { Time.CallEndNanos: not null })
         {
-            // As in a program with one thread: the call before has to return first.
+            // Scripts have one thread for calls that wait; what does not wait goes on beside it.
             FinishPending();
         }
 
@@ -301,7 +345,7 @@ internal sealed partial class ScriptRun
 
     private void RunCommand(Command command)
     {
-        if (CommandTable.Run(command.Line, _stack) is { } unknown)
+        if (_commands.Run(command.Line) is { } unknown)
         {
             throw new DrillStop(DrillOutcome.Skipped, command.At, unknown);
         }

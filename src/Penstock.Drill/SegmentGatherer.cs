@@ -17,8 +17,8 @@ internal enum GatherState
 
 /// <summary>
 /// Lets several real segments in a row stand for one expected packet: a script may write a super-segment as the stack builds it,
-/// while the link shows what was cut from it. All but the last have the same length and headers; FIN and PSH belong to the last,
-/// CWR to the first (RFC 3168 6.1.2). With strict segments one packet must match alone. For one expected packet, then thrown away.
+/// while the link shows what was cut from it. All but the last have the same length and headers; All headers
+/// are the last one's but for the sequence number and CWR, which are the first's (RFC 3168 6.1.2). With strict segments one packet must match alone. For one expected packet, then thrown away.
 /// </summary>
 internal sealed class SegmentGatherer(TcpPattern expected, bool isStrict, TimestampRule timestamps = default)
 {
@@ -45,10 +45,11 @@ internal sealed class SegmentGatherer(TcpPattern expected, bool isStrict, Timest
 
         _whole = _count == 0
             ? segment
-            : _whole with
+            : segment with
             {
+                Sequence = _whole.Sequence,
                 Length = _whole.Length + segment.Length,
-                Flags = _whole.Flags | (segment.Flags & LastOnly),
+                Flags = (segment.Flags & ~DrillFlags.Cwr) | (_whole.Flags & DrillFlags.Cwr),
                 IsPayloadZero = _whole.IsPayloadZero && segment.IsPayloadZero,
                 IsIpHeaderGood = _whole.IsIpHeaderGood && segment.IsIpHeaderGood,
             };

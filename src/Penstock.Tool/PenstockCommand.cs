@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using Penstock.Tool.Demo;
+using Penstock.Tool.Drill;
 using Penstock.Tool.Perf;
 using Penstock.Tool.Serve;
 
@@ -64,6 +65,7 @@ internal static class PenstockCommand
         {
             ServeCommand.Build(),
             DemoCommand.Build(),
+            DrillCommand.Build(),
             PerfCommand.Build(),
         };
         foreach (Option option in root.Options)
@@ -93,7 +95,8 @@ internal static class PenstockCommand
             int code = inner.Invoke(parseResult);
             Command verb = parseResult.CommandResult.Command;
             string examples = verb.Name == ServeCommand.Name ? ServeCommand.Examples
-                : verb is RootCommand ? $"{ServeCommand.Examples}\n{AfterFirstLine(DemoCommand.ExamplesFor(verb))}\n{AfterFirstLine(PerfCommand.Examples)}"
+                : verb.Name == DrillCommand.Name ? DrillCommand.Examples
+                : verb is RootCommand ? $"{ServeCommand.Examples}\n{AfterFirstLine(DemoCommand.ExamplesFor(verb))}\n{AfterFirstLine(DrillCommand.Examples)}\n{AfterFirstLine(PerfCommand.Examples)}"
                 : verb.Name == PerfCommand.Name || verb.Parents.Any(parent => parent.Name == PerfCommand.Name) ? PerfCommand.Examples
                 : DemoCommand.ExamplesFor(verb);
             parseResult.InvocationConfiguration.Output.WriteLine(examples);

@@ -15,6 +15,19 @@ internal sealed class Arguments(SystemCall call)
 
     public long Long(int index) => Long(this[index]);
 
+    /// <summary>A count of bytes, within what a drill keeps in memory.</summary>
+    public int Size(int index)
+    {
+        const int Largest = 1 << 28;
+        long size = Long(index);
+        return size is >= 0 and <= Largest
+            ? (int)size
+            : throw new DrillStop(DrillOutcome.Skipped, this[index].At, $"a drill moves between 0 and {Largest} bytes in one call");
+    }
+
+    /// <summary>True for <c>NULL</c>: a pointer that leads nowhere.</summary>
+    public bool IsNull(int index) => index < Count && call.Arguments[index] is NameExpression { Name: "NULL" } or NumberExpression { Value: 0 };
+
     public long Long(int index, long otherwise) => IsEllipsis(index) ? otherwise : Long(index);
 
     public static long Long(Expression expression) => TryLong(expression)
@@ -41,7 +54,7 @@ internal sealed class Arguments(SystemCall call)
         Expression given = this[index];
         if (given is not StructExpression { Kind: StructKind.SocketAddress } address || Long(address.Get("sa_family")!) != 2)
         {
-            throw new DrillStop(DrillOutcome.Skipped, given.At, "only IPv4 addresses are run yet");
+            throw new DrillStop(DrillOutcome.Skipped, given.At, ScriptRun.NoIpv6);
         }
 
         IPAddress ip = address.Get("sin_addr") switch

@@ -4,12 +4,10 @@ using Penstock.Tcp;
 
 namespace Penstock.Drill;
 
-/// <summary>What a file descriptor of the script stands for: a socket before, while and after it is connected or listening.</summary>
-internal sealed class Descriptor
+/// <summary>A socket of the script, before, while and after it is connected or listening.</summary>
+internal sealed class Descriptor : OpenFile
 {
     private readonly List<Action<TcpConnection>> _prepared = [];
-
-    public bool NonBlocking { get; set; }
 
     public IPEndPoint? Bound { get; set; }
 
@@ -28,6 +26,26 @@ internal sealed class Descriptor
     public Dictionary<(long Level, long Name), long> Set { get; } = [];
 
     public TcpConnection? Connection => Socket?.Connection;
+
+    /// <summary>SO_ZEROCOPY: without it MSG_ZEROCOPY is not heard.</summary>
+    public bool ZeroCopy { get; set; }
+
+    /// <summary>TCP_INQ: receives tell how much more there is.</summary>
+    public bool TellsQueue { get; set; }
+
+    public override long Poll() => PollEvents.Of(this);
+
+    public override void Close()
+    {
+        Listener?.Dispose();
+        Socket?.Dispose();
+    }
+
+    public override void Abort()
+    {
+        Listener?.Dispose();
+        Socket?.Abort();
+    }
 
     /// <summary>Changes an option now, or when there is a connection to change it on.</summary>
     public void Change(Action<TcpConnection> change)
@@ -60,6 +78,8 @@ internal sealed class Descriptor
         }
 
         Linger = listener.Linger;
+        ZeroCopy = listener.ZeroCopy;
+        TellsQueue = listener.TellsQueue;
         if (Socket is not null)
         {
             Socket.LingerState = Linger;

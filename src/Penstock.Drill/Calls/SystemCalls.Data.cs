@@ -4,28 +4,43 @@ using Penstock.Tcp;
 
 namespace Penstock.Drill;
 
-/// <summary>Reading, writing and waiting. Scripts send zeros and read zeros, unless they write a text where the buffer stands.</summary>
+/// <summary>Reading and writing. Scripts send zeros and read zeros, unless they write a text where the buffer stands.</summary>
 internal sealed partial class SystemCalls
 {
     private const long MessageOutOfBand = 1, MessagePeek = 2, MessageDontWait = 0x40, MessageEndOfRecord = 0x80, MessageWaitAll = 0x100,
-        MessageNoSignal = 0x4000, MessageMore = 0x8000;
+        MessageErrorQueue = 0x2000, MessageNoSignal = 0x4000, MessageMore = 0x8000, MessageZeroCopy = 0x4000000, MessageFastOpen = 0x20000000;
 
     private static SystemCallAttempt Receive(Descriptor descriptor, string name, Arguments arguments)
     {
+        MessageArgument? message = name == "recvmsg" ? new MessageArgument(arguments[1]) : null;
         (int size, long flags) = name switch
         {
-            "read" => ((int)arguments.Long(2), 0),
+            "read" => (arguments.Size(2), 0),
             "readv" => (Arguments.Vectors(arguments[1]).Sum(), 0),
-            "recvmsg" => (Message(arguments[1]), arguments.Long(2, 0)),
-            _ => ((int)arguments.Long(2), arguments.Long(3, 0)),
+            "recvmsg" => (message!.Lengths.Sum(), arguments.Long(2, 0)),
+            _ => (arguments.Size(2), arguments.Long(3, 0)),
         };
-        RefuseOthers(arguments, name == "read" || name == "readv" ? 0 : name == "recvmsg" ? 2 : 3, flags,
-            MessageOutOfBand | MessagePeek | MessageDontWait | MessageWaitAll);
+        RefuseOthers(arguments, name is "read" or "readv" ? 0 : name == "recvmsg" ? 2 : 3, flags,
+            MessageOutOfBand | MessagePeek | MessageDontWait | MessageWaitAll | MessageErrorQueue);
+        if ((flags & MessageErrorQueue) != 0)
+        {
+            return ReceiveError(descriptor, message);
+        }
+
         string? wanted = !arguments.IsEllipsis(1) && arguments[1] is StringExpression text ? text.Bytes : null;
+        bool isNull = arguments.IsNull(1) && size > 0;
         byte[] buffer = new byte[size];
         int done = 0;
         TcpReceiveFlags how = ((flags & MessagePeek) != 0 ? TcpReceiveFlags.Peek : 0) | ((flags & MessageOutOfBand) != 0 ? TcpReceiveFlags.OutOfBand : 0);
         bool waits = !descriptor.NonBlocking && (flags & MessageDontWait) == 0;
+        CallOutcome Received()
+        {
+            string? mismatch = ContentMismatch(buffer.AsSpan(0, done), wanted)
+                ?? message?.CompareControl(QueueMessages(descriptor))
+                ?? message?.CompareFlags((flags & MessageOutOfBand) != 0 ? MessageOutOfBand : 0);
+            return new CallOutcome(done) { OutputMismatch = mismatch };
+        }
+
         return new SystemCallAttempt(() =>
         {
             if (descriptor.Socket is not { } socket)
@@ -38,66 +53,114 @@ internal sealed partial class SystemCalls
                 return new CallOutcome(0);
             }
 
+            if (isNull && socket.Connection.ReadableBytes > 0)
+            {
+                return CallOutcome.Fail(Errno.EFAULT);
+            }
+
             int received = socket.TryReceive(buffer.AsSpan(done), how, out SocketError error);
             if (received > 0)
             {
                 done += received;
-                return (flags & MessageWaitAll) != 0 && done < size && waits ? null : Received(buffer.AsSpan(0, done), wanted);
+                return (flags & MessageWaitAll) != 0 && done < size && waits ? null : Received();
             }
 
             if (done > 0 && received != TcpConnection.WouldBlock)
             {
-                return Received(buffer.AsSpan(0, done), wanted);
+                return Received();
             }
 
             return received switch
             {
                 TcpConnection.WouldBlock => waits ? null : CallOutcome.Fail(Errno.EAGAIN),
                 TcpConnection.Failed => CallOutcome.Fail(SocketErrors.ToErrno(error)),
-                _ => new CallOutcome(0),
+                _ => Received(),
             };
         });
     }
 
-    private static CallOutcome Received(ReadOnlySpan<byte> data, string? wanted)
+    /// <summary>MSG_ERRQUEUE: the oldest notification of zero-copy sends. Never waits, whatever the socket says.</summary>
+    private static SystemCallAttempt ReceiveError(Descriptor descriptor, MessageArgument? message)
     {
-        string? mismatch = null;
-        for (int i = 0; i < data.Length && mismatch is null; i++)
+        if (descriptor.Socket is not { } socket || !socket.TryReadZeroCopyNotification(out ZeroCopyNotification notification))
+        {
+            return Done(CallOutcome.Fail(Errno.EAGAIN));
+        }
+
+        var found = new ControlMessage(LevelIp, IpReceiveError, ExtendedError.From(notification));
+        string? mismatch = message?.CompareControl([found]) ?? message?.CompareFlags(MessageErrorQueue);
+        return Done(new CallOutcome(0) { OutputMismatch = mismatch });
+    }
+
+    /// <summary>TCP_CM_INQ: how much is left to read.</summary>
+    private static List<ControlMessage> QueueMessages(Descriptor descriptor)
+    {
+        if (!descriptor.TellsQueue || descriptor.Connection is not { } connection)
+        {
+            return [];
+        }
+
+        return [new ControlMessage(LevelTcp, TcpInq, connection.ReadableHint)];
+    }
+
+    private static string? ContentMismatch(ReadOnlySpan<byte> data, string? wanted)
+    {
+        for (int i = 0; i < data.Length; i++)
         {
             int expected = wanted is null || i >= wanted.Length ? 0 : wanted[i];
             if (data[i] != expected)
             {
-                mismatch = $"byte {i} of what was read should be {expected} but is {data[i]}";
+                return $"byte {i} of what was read should be {expected} but is {data[i]}";
             }
         }
 
-        return new CallOutcome(data.Length) { OutputMismatch = mismatch };
+        return null;
     }
 
     private static SystemCallAttempt Send(Descriptor descriptor, string name, Arguments arguments)
     {
-        (int size, long flags) = name switch
+        MessageArgument? message = name == "sendmsg" ? new MessageArgument(arguments[1]) : null;
+        int[] lengths = name switch
         {
-            "write" => ((int)arguments.Long(2), 0),
-            "writev" => (Arguments.Vectors(arguments[1]).Sum(), 0),
-            "sendmsg" => (Message(arguments[1]), arguments.Long(2, 0)),
-            _ => ((int)arguments.Long(2), arguments.Long(3, 0)),
+            "writev" => Arguments.Vectors(arguments[1]),
+            "sendmsg" => message!.Lengths,
+            _ => [arguments.Size(2)],
         };
-        RefuseOthers(arguments, name is "write" or "writev" ? 0 : name == "sendmsg" ? 2 : 3, flags,
-            MessageOutOfBand | MessageDontWait | MessageEndOfRecord | MessageNoSignal | MessageMore);
-        byte[] data = new byte[size];
+        long flags = name switch
+        {
+            "write" or "writev" => 0,
+            "sendmsg" => arguments.Long(2, 0),
+            _ => arguments.Long(3, 0),
+        };
+        int flagsAt = name is "write" or "writev" ? 0 : name == "sendmsg" ? 2 : 3;
+        if ((flags & MessageFastOpen) != 0)
+        {
+            throw new DrillStop(DrillOutcome.Skipped, arguments[flagsAt].At, NoFastOpen);
+        }
+
+        RefuseOthers(arguments, flagsAt, flags,
+            MessageOutOfBand | MessageDontWait | MessageEndOfRecord | MessageNoSignal | MessageMore | MessageZeroCopy);
+        if (message is { HasControl: true })
+        {
+            throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "control messages of sendmsg are not run: the stack has none that TCP takes");
+        }
+
+        byte[] data = new byte[lengths.Sum()];
         if (!arguments.IsEllipsis(1) && arguments[1] is StringExpression text)
         {
-            for (int i = 0; i < Math.Min(size, text.Bytes.Length); i++)
+            for (int i = 0; i < Math.Min(data.Length, text.Bytes.Length); i++)
             {
                 data[i] = (byte)text.Bytes[i];
             }
         }
 
+        bool isNull = arguments.IsNull(1) && data.Length > 0;
+        bool zeroCopies = (flags & MessageZeroCopy) != 0 && descriptor.ZeroCopy;
         TcpSendFlags how = ((flags & MessageMore) != 0 ? TcpSendFlags.More : 0)
             | ((flags & MessageEndOfRecord) != 0 ? TcpSendFlags.EndOfRecord : 0)
             | ((flags & MessageOutOfBand) != 0 ? TcpSendFlags.OutOfBand : 0);
         bool waits = !descriptor.NonBlocking && (flags & MessageDontWait) == 0;
+        ZeroCopyWrite? zeroCopy = null;
         int done = 0;
         return new SystemCallAttempt(() =>
         {
@@ -106,66 +169,31 @@ internal sealed partial class SystemCalls
                 return CallOutcome.Fail(Errno.EPIPE);
             }
 
-            int sent = socket.TrySend(data.AsSpan(done), how, out SocketError error);
-            if (sent >= 0)
+            if (isNull && socket.Connection.MaySend)
             {
-                done += sent;
-                return done == size || !waits ? new CallOutcome(done) : null;
+                return CallOutcome.Fail(Errno.EFAULT);
             }
 
-            return sent == TcpConnection.WouldBlock
-                ? waits ? null : CallOutcome.Fail(Errno.EAGAIN)
-                : done > 0 ? new CallOutcome(done) : CallOutcome.Fail(SocketErrors.ToErrno(error));
+            zeroCopy ??= zeroCopies ? new ZeroCopyWrite(socket, data, lengths) : null;
+            int sent = zeroCopy is not null ? zeroCopy.Try(how, out SocketError error) : socket.TrySend(data.AsSpan(done), how, out error);
+            done = zeroCopy is not null ? zeroCopy.Queued : done + Math.Max(0, sent);
+            bool mustWait = waits && (sent == TcpConnection.WouldBlock || (sent >= 0 && done < data.Length));
+            if (mustWait)
+            {
+                return null;
+            }
+
+            zeroCopy?.End();
+            return done > 0 || sent >= 0 ? new CallOutcome(done)
+                : CallOutcome.Fail(sent == TcpConnection.WouldBlock ? Errno.EAGAIN : SocketErrors.ToErrno(error));
         });
     }
-
-    private static int Message(Expression expression) =>
-        expression is StructExpression { Kind: StructKind.MessageHeader } message
-            ? message.Get("msg_control") is { } control and not (ArrayExpression { Items.Count: 0 } or EllipsisExpression)
-                ? throw new DrillStop(DrillOutcome.Skipped, control.At, "control messages are not run yet")
-                : Arguments.Vectors(message.Get("msg_iov")!).Sum()
-            : throw new DrillStop(DrillOutcome.Skipped, expression.At, "this is no msghdr");
 
     private static void RefuseOthers(Arguments arguments, int index, long flags, long known)
     {
         if ((flags & ~known) != 0)
         {
-            throw new DrillStop(DrillOutcome.Skipped, arguments[index].At, $"the flags 0x{flags & ~known:x} are not run yet");
+            throw new DrillStop(DrillOutcome.Skipped, arguments[index].At, $"the flags 0x{flags & ~known:x} are not run");
         }
-    }
-
-    private SystemCallAttempt Poll(Arguments arguments)
-    {
-        if (arguments[0] is not ArrayExpression array)
-        {
-            throw new DrillStop(DrillOutcome.Skipped, arguments[0].At, "an array of pollfd is expected here");
-        }
-
-        long timeout = arguments.Long(2);
-        CallOutcome? Look(bool force)
-        {
-            int ready = 0;
-            string? mismatch = null;
-            foreach (Expression item in array.Items)
-            {
-                var entry = (StructExpression)item;
-                long events = Arguments.Long(entry.Get("events")!);
-                long number = Arguments.Long(entry.Get("fd")!);
-                long found = _open.TryGetValue(number, out Descriptor? descriptor) ? PollEvents.Of(descriptor) & (events | 8 | 16) : 32;
-                ready += found != 0 ? 1 : 0;
-                if (mismatch is null && entry.Get("revents") is { } wanted and not EllipsisExpression && Arguments.Long(wanted) != found)
-                {
-                    mismatch = $"revents of descriptor {number} should be {ScriptPrinter.Print(wanted)} but is {PollEvents.Text(found)}";
-                }
-            }
-
-            return ready > 0 || force || timeout == 0 ? new CallOutcome(ready) { OutputMismatch = mismatch } : null;
-        }
-
-        return new SystemCallAttempt(() => Look(false))
-        {
-            TimeoutNanos = timeout < 0 ? null : timeout * 1_000_000,
-            OnTimeout = () => Look(true),
-        };
     }
 }

@@ -10,9 +10,9 @@ namespace Penstock.Drill;
 /// Linux's socket calls over the stack's internal faces: the descriptors of one run and what each call does to them. It never waits: a call that has
 /// to is an attempt that says so.
 /// </summary>
-internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint defaultRemote, ushort defaultPort)
+internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint defaultRemote, ushort defaultPort, VirtualFiles files)
 {
-    private readonly Dictionary<long, Descriptor> _open = [];
+    private readonly Dictionary<long, OpenFile> _open = [];
     private readonly List<TcpConnection> _seen = [];
     private readonly List<TcpSocketListener> _listeners = [];
 
@@ -43,10 +43,9 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
 
     public void AbortAll()
     {
-        foreach (Descriptor descriptor in _open.Values)
+        foreach (OpenFile file in _open.Values)
         {
-            descriptor.Listener?.Dispose();
-            descriptor.Socket?.Abort();
+            file.Abort();
         }
 
         _open.Clear();
@@ -55,59 +54,104 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
     public SystemCallAttempt Prepare(SystemCall call)
     {
         var arguments = new Arguments(call);
-        if (call.Name is not ("socket" or "poll") && arguments.Count > 0)
+        switch (call.Name)
         {
-            long number = arguments.Long(0);
-            if (!_open.ContainsKey(number))
-            {
-                return Done(CallOutcome.Fail(Errno.EBADF));
-            }
+            case "socket":
+                return Done(Socket(arguments));
+            case "poll":
+                return Poll(arguments);
+            case "epoll_create":
+                return Done(arguments.Long(0) > 0 ? Fresh(new EpollInstance()) : CallOutcome.Fail(Errno.EINVAL));
+            case "epoll_create1":
+                return Done(Fresh(new EpollInstance()));
+            case "pipe" or "pipe2":
+                return Done(Pipe(arguments));
+            case "open":
+                return Done(OpenFile(arguments));
+        }
+
+        if (!_open.TryGetValue(arguments.Long(0), out OpenFile? file))
+        {
+            return Done(CallOutcome.Fail(Errno.EBADF));
+        }
+
+        SystemCallAttempt? attempt = call.Name switch
+        {
+            "close" => Done(Close(arguments)),
+            "fcntl" => Done(Control(file, arguments)),
+            "epoll_ctl" => Done(EpollControl(file, arguments)),
+            "epoll_wait" or "epoll_pwait" => EpollWait(file, arguments),
+            "splice" => Splice(file, arguments),
+            "sendfile" => SendFile(file, arguments),
+            "read" when file is not Descriptor => Done(ReadFile(file, arguments)),
+            "write" when file is not Descriptor => Done(WriteFile(file, arguments)),
+            _ => null,
+        };
+        if (attempt is not null)
+        {
+            return attempt;
+        }
+
+        if (file is not Descriptor socket)
+        {
+            return Done(CallOutcome.Fail(Errno.ENOTSOCK));
         }
 
         return call.Name switch
         {
-            "socket" => Done(Socket(arguments)),
-            "bind" => Done(Bind(Open(arguments), arguments)),
-            "listen" => Done(Listen(Open(arguments), arguments)),
-            "accept" or "accept4" => Accept(Open(arguments), call.Name == "accept4" ? arguments.Long(3, 0) : 0),
-            "connect" => Connect(Open(arguments), arguments),
-            "close" => Done(Close(arguments)),
-            "shutdown" => Done(Shutdown(Open(arguments), arguments)),
-            "fcntl" => Done(Control(Open(arguments), arguments)),
-            "ioctl" => Done(Ioctl(Open(arguments), arguments)),
-            "read" or "recv" or "recvfrom" or "readv" or "recvmsg" => Receive(Open(arguments), call.Name, arguments),
-            "write" or "send" or "sendto" or "writev" or "sendmsg" => Send(Open(arguments), call.Name, arguments),
-            "setsockopt" => Done(SetOption(Open(arguments), arguments)),
-            "getsockopt" => Done(GetOption(Open(arguments), arguments)),
-            "poll" => Poll(arguments),
-            _ => throw new DrillStop(DrillOutcome.Skipped, call.At, $"the call {call.Name} is not run yet"),
+            "bind" => Done(Bind(socket, arguments)),
+            "listen" => Done(Listen(socket, arguments)),
+            "accept" or "accept4" => Accept(socket, call.Name == "accept4" ? arguments.Long(3, 0) : 0),
+            "connect" => Connect(socket, arguments),
+            "shutdown" => Done(Shutdown(socket, arguments)),
+            "ioctl" => Done(Ioctl(socket, arguments)),
+            "read" or "recv" or "recvfrom" or "readv" or "recvmsg" => Receive(socket, call.Name, arguments),
+            "write" or "send" or "sendto" or "writev" or "sendmsg" => Send(socket, call.Name, arguments),
+            "setsockopt" => Done(SetOption(socket, arguments)),
+            "getsockopt" => Done(GetOption(socket, arguments)),
+            _ => throw new DrillStop(DrillOutcome.Skipped, call.At, UnknownCall(call.Name)),
         };
     }
+
+    /// <summary>Every call there is; docs/drill.md lists them.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        "accept", "accept4", "bind", "close", "connect", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "fcntl", "getsockopt", "ioctl", "listen",
+        "open", "pipe", "pipe2", "poll", "read", "readv", "recv", "recvfrom", "recvmsg", "send", "sendfile", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "splice",
+        "write", "writev",
+    ];
+
+    private static string UnknownCall(string name) => NearestName.Find(name, Names) is { } near
+        ? $"the call {name} is not run; did you mean {near}?"
+        : $"the call {name} is not run here";
 
     /// <summary>Null when the outcome is what the script expects, else a sentence. Gives a new descriptor the script's number.</summary>
     public string? Judge(SystemCall call, CallOutcome outcome)
     {
         long? wanted = call.Result is AnyResult ? null : Arguments.Long(call.Result);
-        if (outcome.Error == Errno.None && call.ErrorName is null && _fresh is { } fresh && call.Name is "socket" or "accept" or "accept4")
+        if (outcome.Error == Errno.None && call.ErrorName is null && _fresh is { } fresh)
         {
             long number = wanted ?? NextFree();
             if (number < 0 || _open.ContainsKey(number))
             {
-                _fresh!.Socket?.Abort();
+                fresh.Abort();
                 _fresh = null;
                 return $"{call.Name}(...) gave a new descriptor, but {number} cannot be its number";
             }
 
-            _open[number] = _fresh!;
+            _open[number] = fresh;
             _fresh = null;
-            return null;
+            ArmEpolls();
+            return outcome.OutputMismatch;
         }
 
         if (_fresh is not null)
         {
-            _fresh.Socket?.Abort();
+            _fresh.Abort();
             _fresh = null;
         }
+
+        ArmEpolls();
 
         string actual = outcome.Error == Errno.None ? Text(outcome.Result) : $"-1 {outcome.Error}";
         string expected = call.ErrorName is null ? wanted is null ? "anything" : Text(wanted.Value) : $"{Text(wanted ?? -1)} {call.ErrorName}";
@@ -120,7 +164,22 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
 
     private static string Text(long value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
-    private Descriptor? _fresh;
+    /// <summary>What a call has just made, until the script has given it a number.</summary>
+    private OpenFile? _fresh;
+
+    private CallOutcome Fresh(OpenFile file)
+    {
+        _fresh = file;
+        return new CallOutcome(NextFree());
+    }
+
+    private void ArmEpolls()
+    {
+        foreach (OpenFile file in _open.Values)
+        {
+            (file as EpollInstance)?.Arm();
+        }
+    }
 
     private long NextFree()
     {
@@ -133,21 +192,23 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
         return number;
     }
 
-    private Descriptor Open(Arguments arguments) => _open[arguments.Long(0)];
-
     private static SystemCallAttempt Done(CallOutcome outcome) => new(() => outcome);
 
     private CallOutcome Socket(Arguments arguments)
     {
         long type = arguments.Long(1, 1);
         const long NonBlocking = 2048, CloseOnExec = 524288;
-        if (arguments.Long(0, 2) != 2 || (type & ~(NonBlocking | CloseOnExec)) != 1 || arguments.Long(2, 6) is not (0 or 6))
+        if (arguments.Long(0, 2) == 10)
         {
-            throw DrillStop.Skipped("only TCP sockets over IPv4 are run yet");
+            throw DrillStop.Skipped(ScriptRun.NoIpv6);
         }
 
-        _fresh = new Descriptor { NonBlocking = (type & NonBlocking) != 0 };
-        return new CallOutcome(NextFree());
+        if (arguments.Long(0, 2) != 2 || (type & ~(NonBlocking | CloseOnExec)) != 1 || arguments.Long(2, 6) is not (0 or 6))
+        {
+            throw DrillStop.Skipped("the stack has TCP sockets only");
+        }
+
+        return Fresh(new Descriptor { NonBlocking = (type & NonBlocking) != 0 });
     }
 
     private CallOutcome Bind(Descriptor descriptor, Arguments arguments)
@@ -186,6 +247,9 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
                 Backlog = (int)Math.Clamp(arguments.Long(1), 1, int.MaxValue),
                 Prepare = descriptor.ApplyTo,
                 MaximumSegmentSize = descriptor.Set.TryGetValue((6, 2), out long most) && most > 0 ? (int)most : null,
+                DeferAccept = descriptor.Set.TryGetValue((6, 9), out long wait) && wait > 0 ? TimeSpan.FromSeconds(wait) : null,
+                SynAckRetries = descriptor.Set.TryGetValue((6, 7), out long retries) ? (int)retries : null,
+                WindowClamp = descriptor.Set.TryGetValue((6, 10), out long clamp) && clamp > 0 ? (int)clamp : null,
                 ReceiveBufferSize = descriptor.Set.TryGetValue((1, 8), out long size) ? (int)size : null,
             });
         }
@@ -213,9 +277,9 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
 
         Connections();
         Watched = socket.Connection;
-        _fresh = new Descriptor { Socket = socket, WasConnected = true, NonBlocking = (flags & 2048) != 0 };
-        _fresh.InheritFrom(descriptor);
-        return new CallOutcome(NextFree());
+        var accepted = new Descriptor { Socket = socket, WasConnected = true, NonBlocking = (flags & 2048) != 0 };
+        accepted.InheritFrom(descriptor);
+        return Fresh(accepted);
     });
 
     private SystemCallAttempt Connect(Descriptor descriptor, Arguments arguments)
@@ -275,9 +339,13 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
 
     private CallOutcome Close(Arguments arguments)
     {
-        _open.Remove(arguments.Long(0), out Descriptor? descriptor);
-        descriptor!.Listener?.Dispose();
-        descriptor.Socket?.Dispose();
+        _open.Remove(arguments.Long(0), out OpenFile? file);
+        foreach (OpenFile other in _open.Values)
+        {
+            (other as EpollInstance)?.Forget(file!);
+        }
+
+        file!.Close();
         return new CallOutcome(0);
     }
 

@@ -52,6 +52,7 @@ internal static class SysctlTable
             (t, v) => (t.Settings.LocalPortFirst, t.Settings.LocalPortLast) = ((int)v[0], (int)v[1]),
             ascending: true),
         Numbers(V4 + "tcp_syn_retries", "Times that a SYN is sent again before connecting fails.", 1, 127, s => ref s.SynRetries),
+        Numbers(V4 + "tcp_syn_linear_timeouts", "Timeouts of a SYN that do not double the next one; they come on top of tcp_syn_retries.", 0, 127, s => ref s.SynLinearTimeouts),
         Numbers(V4 + "tcp_tw_reuse", "New connections may take over one in TIME-WAIT: 0 never, 1 always, 2 on loopback.", 0, 2, s => ref s.TimeWaitReuse),
 
         // What is negotiated.
@@ -68,6 +69,15 @@ internal static class SysctlTable
         Flag(V4 + "tcp_slow_start_after_idle", "Shrinks the congestion window after an idle time (RFC 2861).", s => ref s.SlowStartAfterIdle),
         Numbers(V4 + "tcp_min_snd_mss", "Smallest segment payload that a peer can make us use, bytes.", 48, ushort.MaxValue, s => ref s.MinSendMss),
         Numbers(V4 + "tcp_tso_win_divisor", "A super-segment takes at most one in so many parts of the congestion window; 0 lets it take all.", 0, Byte, s => ref s.TsoWindowDivisor),
+        Numbers(V4 + "tcp_min_tso_segs", "Segments that a super-segment has at least, if there is so much to send.", 1, Byte, s => ref s.MinTsoSegments),
+        Numbers(V4 + "tcp_tso_rtt_log", "Below 2 to this microseconds of round trip a super-segment may be the largest there is, below twice that half of it, and so on.", 0, Byte, s => ref s.TsoRttLog),
+        Numbers(V4 + "tcp_pacing_ss_ratio", "Pacing rate in slow start, per cent of window over round-trip time.", 0, 1000, s => ref s.PacingSlowStartRatio),
+        Numbers(V4 + "tcp_pacing_ca_ratio", "Pacing rate otherwise, per cent of window over round-trip time.", 0, 1000, s => ref s.PacingAvoidanceRatio),
+        Numbers(V4 + "tcp_mtu_probing", "Finds the path MTU by larger segments (RFC 4821): 0 never, 1 once large ones are found to vanish, 2 always.", 0, 2, s => ref s.MtuProbing),
+        Numbers(V4 + "tcp_base_mss", "Segment payload that such probing begins with, bytes.", 48, ushort.MaxValue, s => ref s.BaseMss),
+        Numbers(V4 + "tcp_mtu_probe_floor", "Segment payload that the search goes down to when large segments vanish, bytes.", 48, ushort.MaxValue, s => ref s.MtuProbeFloor),
+        Numbers(V4 + "tcp_probe_threshold", "Difference at which the search ends, bytes.", 0, ushort.MaxValue, s => ref s.MtuProbeThreshold),
+        Numbers(V4 + "tcp_probe_interval", "Time after which a finished search begins again, seconds.", 0, Seconds, s => ref s.MtuProbeInterval),
         Numbers(V4 + "ip_default_ttl", "Time to live of packets sent.", 1, Byte, t => t.Settings.TimeToLive, (t, v) => t.Settings.TimeToLive = (byte)v),
 
         // Loss recovery.
@@ -78,8 +88,12 @@ internal static class SysctlTable
         Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
         Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
+        Flag(V4 + "tcp_thin_linear_timeouts", "Does not double the first six timeouts of a connection that has fewer than four segments in flight.", s => ref s.ThinLinearTimeouts),
         Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
         Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5), counted in the time they take from a first one of 200 ms, as in Linux.", 0, Byte, s => ref s.Retries2),
+
+        // Acknowledging.
+        Numbers(V4 + "tcp_pingpong_thresh", "Answers in a row that make a connection a conversation, in which ACKs wait for data to ride on.", 1, Byte, s => ref s.PingPongThreshold),
 
         // Idle and closing.
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),

@@ -132,6 +132,64 @@ public sealed record TcpInfo
     /// <summary>Latest delivery rate, bytes a second (tcpi_delivery_rate).</summary>
     public long DeliveryRate { get; init; }
 
+    /// <summary>The latest delivery rate was limited by the application: the path may be faster (tcpi_delivery_rate_app_limited).</summary>
+    public bool DeliveryRateIsApplicationLimited { get; init; }
+
+    /// <summary>The rate that the congestion window and the round-trip time amount to, bytes a second (tcpi_pacing_rate); <see cref="long.MaxValue"/> while it is not known. Sending is held to it only where
+    /// <see cref="TcpSocket.MaximumPacingRate"/> was set or the congestion control asks for it.</summary>
+    public long PacingRate { get; init; }
+
+    /// <summary>The limit that was set for it, bytes a second (tcpi_max_pacing_rate); <see cref="long.MaxValue"/> for none.</summary>
+    public long MaximumPacingRate { get; init; }
+
+    /// <summary>Segments with payload sent, retransmissions included (tcpi_data_segs_out).</summary>
+    public long DataSegmentsOut { get; init; }
+
+    /// <summary>Segments with payload received (tcpi_data_segs_in).</summary>
+    public long DataSegmentsIn { get; init; }
+
+    /// <summary>Segments that arrived beyond a gap, in all (tcpi_rcv_ooopack).</summary>
+    public long OutOfOrderSegments { get; init; }
+
+    /// <summary>Segments that the peer reported to have received twice (tcpi_dsack_dups).</summary>
+    public long DuplicatesReported { get; init; }
+
+    /// <summary>Times that the network was seen to reorder (tcpi_reord_seen).</summary>
+    public int ReorderingsSeen { get; init; }
+
+    /// <summary>Retransmission timeouts in all (tcpi_total_rto).</summary>
+    public int TotalTimeouts { get; init; }
+
+    /// <summary>Recoveries that began with a timeout (tcpi_total_rto_recoveries).</summary>
+    public int TotalTimeoutRecoveries { get; init; }
+
+    /// <summary>Time spent in them, one that is under way included (tcpi_total_rto_time).</summary>
+    public TimeSpan TotalTimeoutTime { get; init; }
+
+    /// <summary>Time since data was last sent, or since the connection was established (tcpi_last_data_sent).</summary>
+    public TimeSpan SinceDataSent { get; init; }
+
+    /// <summary>Time since data was last received, or since the connection was established (tcpi_last_data_recv).</summary>
+    public TimeSpan SinceDataReceived { get; init; }
+
+    /// <summary>Time since an acknowledgment was last received (tcpi_last_ack_recv).</summary>
+    public TimeSpan SinceAckReceived { get; init; }
+
+    /// <summary>Time with something queued or in flight (tcpi_busy_time).</summary>
+    public TimeSpan BusyTime { get; init; }
+
+    /// <summary>Time of it in which the peer's window held sending back (tcpi_rwnd_limited).</summary>
+    public TimeSpan ReceiveWindowLimitedTime { get; init; }
+
+    /// <summary>Time of it in which the send buffer was the bottleneck: the application would have given more (tcpi_sndbuf_limited).</summary>
+    public TimeSpan SendBufferLimitedTime { get; init; }
+
+    /// <summary>The most bytes that the application took in one round trip; what automatic receive buffers grow by (tcpi_rcv_space).</summary>
+    public int ReceiveSpace { get; init; }
+
+    /// <summary>The ceiling of the offered window as it grows, bytes (tcpi_rcv_ssthresh).</summary>
+    public int ReceiveThreshold { get; init; }
+
     /// <summary>Bytes that wait to be read (Recv-Q).</summary>
     public int ReceiveQueue { get; init; }
 

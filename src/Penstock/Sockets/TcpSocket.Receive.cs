@@ -105,7 +105,7 @@ public sealed partial class TcpSocket
             return _connection.IsReadable ? _connection.Error == SocketError.Success ? 0 : TcpConnection.Failed : TcpConnection.WouldBlock;
         }
 
-        return _connection.TryReceive(buffer, flags);
+        return _connection.WaitsForMore(buffer.Length) ? TcpConnection.WouldBlock : _connection.TryReceive(buffer, flags);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

@@ -50,8 +50,8 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     /// <summary>The state of the connection now.</summary>
     public TcpConnectionState State => _connection.State;
 
-    /// <summary>Bytes that a receive would return without waiting (FIONREAD).</summary>
-    public int Available => Math.Max(0, _connection.ReadableBytes);
+    /// <summary>Bytes that a receive would return without waiting (SIOCINQ, FIONREAD); the urgent byte and what is behind it are not among them.</summary>
+    public int Available => Math.Max(0, _connection.ReadableUpToMark);
 
     /// <summary>Everything that is known of the connection. Never waits.</summary>
     public TcpInfo GetInfo() => _connection.Snapshot();

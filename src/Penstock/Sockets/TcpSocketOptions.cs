@@ -38,6 +38,32 @@ public abstract class TcpSocketOptions
     /// </summary>
     public TimeSpan? UserTimeout { get; set; }
 
+    /// <summary>
+    /// How long a closed socket waits for the peer's FIN when its own is acknowledged (TCP_LINGER2), at most 120 s; zero: not at all, the peer is reset (a negative value in Linux); null: <c>net.ipv4.tcp_fin_timeout</c>.
+    /// </summary>
+    public TimeSpan? FinWaitTimeout { get; set; }
+
+    /// <summary>Bytes not sent yet from which on the socket is not writable, 1 or more (TCP_NOTSENT_LOWAT); null: <c>net.ipv4.tcp_notsent_lowat</c>, in effect no such bound.</summary>
+    public long? NotSentLowWater { get; set; }
+
+    /// <summary>Bytes from which on the socket is readable and a receive ends its wait (SO_RCVLOWAT); null: 1.</summary>
+    public int? ReceiveLowWater { get; set; }
+
+    /// <summary>Bytes a second that are sent at most (SO_MAX_PACING_RATE). Sending is then paced: segments leave one by one at the rate and not in bursts. Null: neither.</summary>
+    public long? MaximumPacingRate { get; set; }
+
+    /// <summary>The largest window offered to the peer, bytes, at least 1152 (TCP_WINDOW_CLAMP); null: the receive buffer's.</summary>
+    public int? WindowClamp { get; set; }
+
+    /// <summary>Smallest and largest retransmission timeout (TCP_RTO_MIN_US, TCP_RTO_MAX_MS); null: <c>net.ipv4.tcp_rto_min_us</c> and <c>tcp_rto_max_ms</c>.</summary>
+    public TimeSpan? MinimumRetransmissionTimeout { get; set; }
+
+    /// <inheritdoc cref="MinimumRetransmissionTimeout"/>
+    public TimeSpan? MaximumRetransmissionTimeout { get; set; }
+
+    /// <summary>What is done about packets that are too big for the path (IP_MTU_DISCOVER).</summary>
+    public PathMtuDiscovery PathMtuDiscovery { get; set; } = PathMtuDiscovery.Want;
+
     /// <summary>Congestion control by Linux's name, <c>cubic</c> or <c>reno</c>; null: the stack's.</summary>
     public string? CongestionControl { get; set; }
 
@@ -73,6 +99,30 @@ public abstract class TcpSocketOptions
         CheckPositive(KeepAliveIdle, nameof(KeepAliveIdle));
         CheckPositive(KeepAliveInterval, nameof(KeepAliveInterval));
         CheckPositive(UserTimeout, nameof(UserTimeout));
+        CheckPositive(ReceiveLowWater, nameof(ReceiveLowWater));
+        CheckPositive(WindowClamp, nameof(WindowClamp));
+        CheckPositive(MinimumRetransmissionTimeout, nameof(MinimumRetransmissionTimeout));
+        CheckPositive(MaximumRetransmissionTimeout, nameof(MaximumRetransmissionTimeout));
+        if (FinWaitTimeout < TimeSpan.Zero)
+        {
+            throw new ArgumentOutOfRangeException(nameof(FinWaitTimeout), FinWaitTimeout, "A time to wait is not negative; zero resets the peer instead of waiting.");
+        }
+
+        if (NotSentLowWater is < 1 or > uint.MaxValue)
+        {
+            throw new ArgumentOutOfRangeException(nameof(NotSentLowWater), NotSentLowWater, "A low-water mark is between 1 and 4294967295 bytes, or null for the stack's.");
+        }
+
+        if (MaximumPacingRate is <= 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(MaximumPacingRate), MaximumPacingRate, "A rate is a positive number of bytes a second, or null for none.");
+        }
+
+        if (!Enum.IsDefined(PathMtuDiscovery))
+        {
+            throw new ArgumentOutOfRangeException(nameof(PathMtuDiscovery), PathMtuDiscovery, "Choose one of the values of PathMtuDiscovery.");
+        }
+
         if (TimeToLive is 0)
         {
             throw new ArgumentOutOfRangeException(nameof(TimeToLive), TimeToLive, "A time to live is between 1 and 255, or null for the stack's setting.");
@@ -91,7 +141,7 @@ public abstract class TcpSocketOptions
         }
     }
 
-    internal void ApplyTo(TcpConnection connection)
+    internal virtual void ApplyTo(TcpConnection connection)
     {
         connection.NoDelay = NoDelay;
         connection.UrgentInline = OutOfBandInline;
@@ -115,9 +165,17 @@ public abstract class TcpSocketOptions
         connection.KeepAlive = KeepAlive;
         connection.KeepAliveIdleNanos = KeepAliveIdle is { } idle ? Nanos.From(idle) : 0;
         connection.KeepAliveIntervalNanos = KeepAliveInterval is { } interval ? Nanos.From(interval) : 0;
-        connection.KeepAliveProbeLimit = KeepAliveProbes ?? 0;
+        connection.KeepAliveProbes = KeepAliveProbes ?? 0;
         connection.UserTimeoutNanos = UserTimeout is { } timeout ? Nanos.From(timeout) : 0;
         connection.MaximumSegment = MaximumSegmentSize ?? 0;
+        connection.LingerTwoNanos = FinWaitTimeout is { } wait ? wait == TimeSpan.Zero ? -1 : Nanos.From(wait) : 0;
+        connection.NotSentLowWater = (uint)(NotSentLowWater ?? 0);
+        connection.ReceiveLowWater = ReceiveLowWater ?? 1;
+        connection.MaximumPacingRate = MaximumPacingRate ?? Tcp.Pacing.Pacer.Unlimited;
+        connection.PathMtuDiscovery = PathMtuDiscovery;
+        connection.WindowClamp = WindowClamp ?? 0;
+        connection.MinimumRtoNanos = MinimumRetransmissionTimeout is { } least ? Nanos.From(least) : 0;
+        connection.MaximumRtoNanos = MaximumRetransmissionTimeout is { } most ? Nanos.From(most) : 0;
         if (CongestionControl is not null)
         {
             connection.SetCongestionControl(CongestionControl);
@@ -126,7 +184,7 @@ public abstract class TcpSocketOptions
         Prepare?.Invoke(connection);
     }
 
-    private static void CheckPositive(int? value, string name)
+    private protected static void CheckPositive(int? value, string name)
     {
         if (value is <= 0)
         {
@@ -134,7 +192,7 @@ public abstract class TcpSocketOptions
         }
     }
 
-    private static void CheckPositive(TimeSpan? value, string name)
+    private protected static void CheckPositive(TimeSpan? value, string name)
     {
         if (value is { } span && span <= TimeSpan.Zero)
         {
@@ -148,6 +206,27 @@ public sealed class TcpConnectOptions : TcpSocketOptions
 {
     /// <summary>Local address and port; null, or port 0, lets the stack choose (RFC 6056).</summary>
     public IPEndPoint? LocalEndPoint { get; set; }
+
+    /// <summary>
+    /// Times that the SYN is sent again before connecting fails, 1-127 (TCP_SYNCNT); null: <c>net.ipv4.tcp_syn_retries</c>. As in Linux <c>net.ipv4.tcp_syn_linear_timeouts</c> come on top, within the time that
+    /// the doubling ones would take.
+    /// </summary>
+    public int? SynRetries { get; set; }
+
+    internal override void Validate()
+    {
+        base.Validate();
+        if (SynRetries is < 1 or > 127)
+        {
+            throw new ArgumentOutOfRangeException(nameof(SynRetries), SynRetries, "A SYN is sent again between 1 and 127 times.");
+        }
+    }
+
+    internal override void ApplyTo(TcpConnection connection)
+    {
+        connection.SynRetries = SynRetries ?? 0;
+        base.ApplyTo(connection);
+    }
 }
 
 /// <summary>How <see cref="NetworkStack.ListenTcp(TcpListenOptions)"/> listens.</summary>
@@ -167,6 +246,15 @@ public sealed class TcpListenOptions : TcpSocketOptions
     public int Backlog { get; set; } = 512;
 
     /// <summary>
+    /// A connection is handed out only when its first data has come, or when so much time has passed (TCP_DEFER_ACCEPT; counted in retransmissions of the SYN-ACK, as in Linux: after 1, 3, 7, 15... s).
+    /// Null, the default: as soon as it is established.
+    /// </summary>
+    public TimeSpan? DeferAccept { get; set; }
+
+    /// <summary>Times that a SYN-ACK is sent again, 1-127 (TCP_SYNCNT of a listener); null: <c>net.ipv4.tcp_synack_retries</c>.</summary>
+    public int? SynAckRetries { get; set; }
+
+    /// <summary>
     /// Accepts connections to any destination that reaches the stack, also to addresses that are not its own; with port 0 to any port. The accepted socket's local end point is the packet's original
     /// destination. This is what tunnels are built on.
     /// </summary>
@@ -176,5 +264,10 @@ public sealed class TcpListenOptions : TcpSocketOptions
     {
         base.Validate();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Backlog);
+        CheckPositive(DeferAccept, nameof(DeferAccept));
+        if (SynAckRetries is < 1 or > 127)
+        {
+            throw new ArgumentOutOfRangeException(nameof(SynAckRetries), SynAckRetries, "A SYN-ACK is sent again between 1 and 127 times.");
+        }
     }
 }

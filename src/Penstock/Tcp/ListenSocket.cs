@@ -37,15 +37,24 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     public int Backlog { get; } = Math.Min(backlog, stack.Tcp.Settings.SoMaxConn);
 
     /// <summary>Receive buffer of accepted connections, bytes; 0 for the stack's setting.</summary>
-    public int ReceiveBuffer { get; init; }
+    public int ReceiveBuffer { get; set; }
 
     /// <summary>Upper bound of the segment size offered and used, bytes (TCP_MAXSEG); 0 for none.</summary>
-    public int MaximumSegment { get; init; }
+    public int MaximumSegment { get; set; }
+
+    /// <summary>The largest window offered, bytes (TCP_WINDOW_CLAMP).</summary>
+    public int WindowClamp { get; set; } = int.MaxValue;
+
+    /// <summary>Timeouts of the SYN-ACK for which bare ACKs are ignored (TCP_DEFER_ACCEPT, see <see cref="DeferAccept"/>); 0 for none.</summary>
+    public int DeferredTimeouts { get; set; }
+
+    /// <summary>Times that a SYN-ACK is sent again; 0 for the stack's setting.</summary>
+    public int SynAckRetries { get; set; }
 
     /// <summary>What SYN-ACKs carry in their IP headers; a time to live of 0 means the stack's.</summary>
-    public byte TypeOfService { get; init; }
+    public byte TypeOfService { get; set; }
 
-    public byte TimeToLive { get; init; }
+    public byte TimeToLive { get; set; }
 
     /// <summary>What the memory of accepted connections is charged to.</summary>
     public MemoryGroup? Group { get; init; }

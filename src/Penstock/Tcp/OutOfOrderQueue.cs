@@ -16,6 +16,9 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
     private SackBlock _duplicate;
     private bool _hasDuplicate;
 
+    /// <summary>Segments that came beyond a gap in all (tcpi_rcv_ooopack).</summary>
+    public long Arrivals { get; set; }
+
     public bool IsEmpty => _queue.First is null;
 
     public int Count => _queue.Count;

@@ -22,7 +22,9 @@ internal sealed class SynReceivedEntry : FlowEntry
     public uint TimestampOffset;
     public long SentNanos;
     public long LastAnswerNanos;
-    public int Retransmits;
+
+    /// <summary>SYN-ACKs sent again, and timeouts, of which some may have sent none.</summary>
+    public int Retransmits, Timeouts;
     public byte PeerWindowScale;
     public byte OwnWindowScale;
     public byte Tos;
@@ -31,6 +33,9 @@ internal sealed class SynReceivedEntry : FlowEntry
     public bool SackOk;
     public bool IsCookie;
 
+    /// <summary>The ACK that ends the handshake has come and was ignored (TCP_DEFER_ACCEPT).</summary>
+    public bool IsAcknowledged;
+
     /// <summary>The window of the SYN-ACK and its scale; the same choice for a request and for the cookie that stands for one.</summary>
     public void ChooseWindow(TcpSettings settings, int receiveBuffer)
     {
@@ -38,7 +43,7 @@ internal sealed class SynReceivedEntry : FlowEntry
 
         // Whole segments as they will come: with timestamps they carry twelve bytes less (Linux: 65160 rather than 64240 on Ethernet).
         int mss = OwnMss - (TimestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0);
-        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, mss, WindowScalingOk, int.MaxValue);
+        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, mss, WindowScalingOk, Listener.WindowClamp);
     }
 
     public TimerEntry Timer(TcpLayer tcp) => _timer ??= new SynAckTimer(this, tcp);

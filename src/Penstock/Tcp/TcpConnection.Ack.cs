@@ -3,6 +3,7 @@ using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Tcp.Pacing;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -15,8 +16,6 @@ internal sealed partial class TcpConnection
     private MinimumRtt _minimumRtt;
 
     internal RecoveryState Recovery => _recovery ??= new RecoveryState(Cwnd);
-
-    private DeliveryTracker Delivery { get; } = new();
 
     private long MinimumRttNanos => _minimumRtt.CurrentNanos;
 
@@ -107,6 +106,7 @@ internal sealed partial class TcpConnection
 
         int lostBefore = _lostOut;
         CleanRetransmitQueue(before, ref outcome);
+        CheckMtuProbe();
         if (_sackOk)
         {
             RackDetectLoss(now);
@@ -121,6 +121,7 @@ internal sealed partial class TcpConnection
         }
 
         ControlCongestion(lostBefore, ref outcome);
+        EndAckRates(lostBefore, ref outcome);
         if (_lostOut > _retransOut || Recovery.State is CongestionState.Loss or CongestionState.Recovery)
         {
             TransmitRetransmitQueue();
@@ -131,9 +132,18 @@ internal sealed partial class TcpConnection
             RearmAfterAck(ref outcome);
         }
 
-        if (_packetsOut == 0 && _writeQueue.First is null)
+        if (_sending is { TimeoutSinceNanos: not 0 } sending && Recovery.State != CongestionState.Loss)
         {
-            Notify(SocketEvents.Drained);
+            sending.EndTimeouts(now);
+        }
+
+        if (_packetsOut == 0)
+        {
+            StopWaitingFor(SendLimit.Busy);
+            if (_writeQueue.First is null)
+            {
+                Notify(SocketEvents.Drained);
+            }
         }
 
         return true;
@@ -164,7 +174,14 @@ internal sealed partial class TcpConnection
                     RestartAfterIdle(Now);
                 }
 
-                _maxWindow = Math.Max(_maxWindow, window);
+                if (window > _maxWindow)
+                {
+                    _maxWindow = window;
+                    if (_mtuProbing is { IsBounding: false })
+                    {
+                        BoundByProbing();
+                    }
+                }
             }
         }
 
@@ -234,7 +251,10 @@ internal sealed partial class TcpConnection
                 }
 
                 outcome.NewlyAcked += acked;
-                Delivery.OnDelivered(buffer, acked, now);
+                if ((buffer.TcpFlags & TcpFlags.Syn) == 0)
+                {
+                    Delivery.OnDelivered(buffer, acked, now);
+                }
             }
 
             if ((flags & SegmentFlags.Lost) != 0)
@@ -381,6 +401,8 @@ internal sealed partial class TcpConnection
         NextToSend = _sndNxt,
         PacketsInFlight = PacketsInFlight,
         WindowLimited = IsWindowLimited(),
+        PacingRate = _sending is { } sending && sending.Pacer.Rate != Pacer.Unlimited ? sending.Pacer.Rate : 0,
+        Paced = _sending is { Pacer.IsEnforced: true },
     };
 
     /// <summary>Growth is for flows that use their window: all of it, or half of it in slow start (RFC 7661, Linux: tcp_is_cwnd_limited).</summary>
@@ -426,6 +448,12 @@ internal sealed partial class TcpConnection
         }
 
         _cwndUsed = Math.Max(_cwndUsed, _packetsOut);
+        if (_sendWaits && _writeQueue.First is null && State is TcpConnectionState.Established or TcpConnectionState.CloseWait)
+        {
+            // The network would take more, and the application would give more, but for the buffer between them.
+            _sending?.Limits.Start(SendLimit.SendBuffer, Now);
+        }
+
         if (_tcp.Settings.SlowStartAfterIdle && Now - Cwnd.StampNanos >= _rtoNanos && Recovery.State == CongestionState.Open)
         {
             // Application-limited for a whole timeout: the window shrinks towards what was really used (RFC 2861).
@@ -492,9 +520,10 @@ internal sealed partial class TcpConnection
 
         int wanted = (Omitted & Omission.WakeThreshold) != 0 ? 1 : Memory.WriteQueueBytes >> 1;
         if (Memory.SendBuffer - Memory.WriteQueueBytes >= wanted
-            && (uint)_writeSeq.Since(_sndNxt) < _tcp.Settings.NotSentLowWater)
+            && (uint)_writeSeq.Since(_sndNxt) < NotSentLowWater)
         {
             _sendWaits = false;
+            StopWaitingFor(SendLimit.SendBuffer);
             Notify(SocketEvents.Writable);
         }
     }

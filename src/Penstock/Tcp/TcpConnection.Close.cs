@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Tcp.Pacing;
 using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
@@ -84,6 +85,11 @@ internal sealed partial class TcpConnection
     {
         Memory.ForceSchedule(buffer.TrueSize);
         Memory.ChargeSend(buffer.TrueSize);
+        if (_writeQueue.First is null && _sending is { } sending)
+        {
+            StartBusy(sending);
+        }
+
         _writeQueue.Append(buffer);
     }
 
@@ -193,12 +199,17 @@ internal sealed partial class TcpConnection
     {
         if (IsOrphan)
         {
-            long timeout = _lingerTwoNanos > 0 ? _lingerTwoNanos : _tcp.Settings.FinTimeout * Nanos.PerSecond;
-            Arm(ref _closeAtNanos, Now + timeout);
+            if (LingerTwoNanos < 0)
+            {
+                // Not at all: what the peer still has to say meets no connection.
+                _stack.Counters.Add(StackCounter.TcpAbortOnLinger);
+                Abort(SocketError.Success);
+                return;
+            }
+
+            Arm(ref _closeAtNanos, Now + LingerTwoNanos);
         }
     }
-
-    private long _lingerTwoNanos;
 
     private void OnCloseTimer()
     {
@@ -290,6 +301,7 @@ internal sealed partial class TcpConnection
 
         _retransmitHint = null;
         _packetsOut = _sackedOut = _lostOut = _retransOut = 0;
+        StopWaitingFor(SendLimit.Busy);
         Memory.Reclaim();
     }
 

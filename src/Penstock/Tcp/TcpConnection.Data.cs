@@ -141,7 +141,7 @@ internal sealed partial class TcpConnection
         _outOfOrder?.OnAdvanced(_rcvNxt);
         if (length > 0 || fin)
         {
-            Notify(SocketEvents.Readable);
+            NotifyIfReadable();
         }
     }
 
@@ -196,7 +196,7 @@ internal sealed partial class TcpConnection
             }
 
             AppendInOrder(ready, charged: true);
-            Notify(SocketEvents.Readable);
+            NotifyIfReadable();
             if (fin)
             {
                 OnFin();
@@ -216,6 +216,7 @@ internal sealed partial class TcpConnection
 
         _ackNow = true;
         _stack.Counters.Add(StackCounter.TcpOfoQueue);
+        OutOfOrder.Arrivals += Math.Max(1, packet.SegmentCount);
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;

@@ -24,7 +24,7 @@ internal sealed partial class TcpConnection
     private bool _ackDeferred;
 
     /// <summary>Interactive: our data goes out soon after theirs came in, so an ACK can ride along.</summary>
-    private bool IsInteractive => _pingPong >= 1;
+    private bool IsInteractive => _pingPong >= _tcp.Settings.PingPongThreshold;
 
     private void ScheduleAck() => _ackScheduled = true;
 
@@ -104,8 +104,6 @@ internal sealed partial class TcpConnection
     /// <summary>True when the window we would offer now is worth telling.</summary>
     private bool FreeWindowMoved() => ComputeWindow() >= OfferedWindow();
 
-    internal int ReceiveLowWater = 1;
-
     /// <summary>During a drain of the backlog ACKs are collected into one for all of it (tcp_backlog_ack_defer).</summary>
     private void SendAckOrDefer()
     {
@@ -159,6 +157,11 @@ internal sealed partial class TcpConnection
         }
 
         delay = Math.Clamp(delay, AckTimeoutMin, AckTimeoutMax);
+        if (_rare is { DelayedAckMaxNanos: > 0 } rare)
+        {
+            delay = Math.Min(delay, rare.DelayedAckMaxNanos);
+        }
+
         long at = now + delay;
         if (_ackAtNanos != Never)
         {

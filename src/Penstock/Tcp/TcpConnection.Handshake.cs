@@ -85,19 +85,12 @@ internal sealed partial class TcpConnection
         _windowScalingOk = request.WindowScalingOk;
         _sndWscale = request.PeerWindowScale;
         _rcvWscale = request.OwnWindowScale;
-        _windowClamp = _windowScalingOk ? int.MaxValue : 65535;
         _timestampsOk = request.TimestampsOk;
         _sackOk = request.SackOk;
         _tsRecent = request.TsRecent;
         _tsRecentNanos = Now;
         _advertisedMss = request.OwnMss;
         _rcvWnd = request.Window;
-        if (!_windowScalingOk)
-        {
-            // More than the field can say is nothing to grow towards.
-            _windowClamp = Math.Min(_windowClamp, 65535);
-        }
-
         _rcvSsthresh = (int)_rcvWnd;
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         _tos = request.Tos;
@@ -107,6 +100,9 @@ internal sealed partial class TcpConnection
         _sndWnd = _maxWindow = ack.Window << _sndWscale;
         _rtoNanos = InitialRtoNanos;
         SetState(TcpConnectionState.SynReceived);
+
+        // More than the field can say is nothing to grow towards.
+        _windowClamp = WindowCeiling;
         _packetsOut = 0;
         if (request.Retransmits == 0 && request.SentNanos > 0)
         {
@@ -138,6 +134,8 @@ internal sealed partial class TcpConnection
         _lastReceivedNanos = now;
         _sndWl1 = packet.Sequence;
         _cwndUsageSequence = _sndNxt;
+        _sending?.EndTimeouts(now);
+        BeginMtuProbing(passive: Listener is not null);
         StartReceiveSpace(now);
         _rcvRttSequence = _rcvNxt;
         ExpandSendBuffer();
@@ -292,6 +290,8 @@ internal sealed partial class TcpConnection
             _highestSacked = _sndUna;
             EnterEstablished(packet);
 
+            bool waits = (DefersAck || IsInteractive || _writeQueue.First is not null) && packet.Length == 0 && (flags & TcpFlags.Fin) == 0;
+
             // Data or FIN may ride on a SYN-ACK (RFC 9293 3.10.7.3): processed as behind it.
             packet.Sequence += 1;
             packet.TcpFlags &= ~TcpFlags.Syn;
@@ -310,7 +310,13 @@ internal sealed partial class TcpConnection
                 PushPending();
             }
 
-            if (_ackScheduled)
+            if (_ackScheduled && waits)
+            {
+                // Data is expected soon: it saves an ACK (Linux: TCP_DEFER_ACCEPT or TCP_QUICKACK switched off before connect).
+                EnterQuickAck(16);
+                Arm(ref _ackAtNanos, now + AckTimeoutMax);
+            }
+            else if (_ackScheduled)
             {
                 // The third segment of the handshake goes at once, unless data has carried it.
                 SendAckNow();

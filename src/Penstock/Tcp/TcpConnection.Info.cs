@@ -15,7 +15,30 @@ internal sealed partial class TcpConnection
     public IPEndPoint RemoteEndPoint => new(Key.Remote.ToIPAddress(), Key.RemotePort);
 
     /// <summary>Never waits for the owner.</summary>
-    public TcpInfo Snapshot() => new()
+    public TcpInfo Snapshot()
+    {
+        long now = Worker.NowNanos;
+        Pacing.SendState? sending = _sending;
+        TcpInfo info = Snapshot(now);
+        return sending is null ? info : info with
+        {
+            Delivered = sending.Delivery.Delivered,
+            DeliveryRate = sending.Delivery.Rate(info.SendMss),
+            DeliveryRateIsApplicationLimited = sending.Delivery.RateIsLimited,
+            PacingRate = sending.Pacer.Rate,
+            MaximumPacingRate = sending.Pacer.MaximumRate,
+            DuplicatesReported = sending.DuplicatesReported,
+            ReorderingsSeen = sending.ReorderingsSeen,
+            TotalTimeouts = sending.Timeouts,
+            TotalTimeoutRecoveries = sending.TimeoutRecoveries,
+            TotalTimeoutTime = Span(sending.TimeoutNanos + (sending.TimeoutSinceNanos != 0 ? now - sending.TimeoutSinceNanos : 0)),
+            BusyTime = Span(sending.Limits.SpentBusy(now)),
+            ReceiveWindowLimitedTime = Span(sending.Limits.Spent(Pacing.SendLimit.ReceiveWindow, now)),
+            SendBufferLimitedTime = Span(sending.Limits.Spent(Pacing.SendLimit.SendBuffer, now)),
+        };
+    }
+
+    private TcpInfo Snapshot(long now) => new()
     {
         State = State,
         Local = LocalEndPoint,
@@ -25,7 +48,7 @@ internal sealed partial class TcpConnection
         CongestionControl = Congestion.Name,
         CongestionWindow = Cwnd.Window,
         SlowStartThreshold = Cwnd.Threshold,
-        SendMss = Math.Max(0, BoundToHalfWindow(_pathMss) - (_timestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0)),
+        SendMss = SegmentPayload(),
         ReceiveMss = _receiveMss,
         AdvertisedMss = _advertisedMss,
         PathMtu = _pathMtu,
@@ -55,8 +78,18 @@ internal sealed partial class TcpConnection
         BytesRetransmitted = _bytesRetransmitted,
         SegmentsOut = _segmentsOut,
         SegmentsIn = _segmentsIn,
-        Delivered = Delivery.Delivered,
-        DeliveryRate = (long)(Delivery.RatePerSecond * _pathMss),
+        Delivered = IsSynchronized || _establishedNanos != 0 ? 1 : 0,
+        DeliveryRateIsApplicationLimited = true,
+        PacingRate = RateOfWindow(),
+        MaximumPacingRate = Pacing.Pacer.Unlimited,
+        DataSegmentsOut = _dataSegmentsOut,
+        DataSegmentsIn = _dataSegmentsIn,
+        OutOfOrderSegments = _outOfOrder?.Arrivals ?? 0,
+        SinceDataSent = Since(Math.Max(_lastDataSentNanos, _establishedNanos), now),
+        SinceDataReceived = Since(Math.Max(_lastDataReceivedNanos, _establishedNanos), now),
+        SinceAckReceived = Since(_lastReceivedNanos, now),
+        ReceiveSpace = _rcvSpace,
+        ReceiveThreshold = _rcvSsthresh,
         ReceiveQueue = Math.Max(0, ReadableBytes),
         SendQueue = Math.Max(0, _writeSeq.Since(_sndUna)),
         NotSent = Math.Max(0, _writeSeq.Since(_sndNxt)),
@@ -85,14 +118,27 @@ internal sealed partial class TcpConnection
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
 
+    /// <summary>Bytes queued and not sent, FIN included.</summary>
+    public int NotSentBytes => State == TcpConnectionState.Closed ? 0 : Math.Max(0, _writeSeq.Since(_sndNxt));
+
+    /// <summary>What SIOCINQ tells: in-order bytes that were not read, up to the urgent byte unless that is part of the stream.</summary>
+    public int ReadableUpToMark =>
+        !_urgentInline && _urgentState != UrgentNone && _urgentSequence.AtOrAfter(_copiedSeq) && _urgentSequence.Before(_rcvNxt) ? _urgentSequence.Since(_copiedSeq) : ReadableBytes;
+
+    /// <summary>Payload of a segment sent now.</summary>
+    public int SendMss => State == TcpConnectionState.Closed && _userMss > 0 ? _userMss : SegmentPayload();
+
+    /// <summary>The peer has said that nothing more comes.</summary>
+    public bool HasReceivedFin => _finReceived;
+
+    /// <summary>Data can be queued: nothing has ended the sending half.</summary>
+    public bool MaySend => State is TcpConnectionState.Established or TcpConnectionState.CloseWait && !SendShutdown && Error == SocketError.Success;
+
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
 
     /// <summary>The peer's FIN has come, in order.</summary>
     public bool FinReceived => _finReceived;
-
-    /// <summary>The ceiling of the window as it grows (Linux: rcv_ssthresh), bytes.</summary>
-    public int ReceiveThreshold => _rcvSsthresh;
 
     /// <summary>What is ready now, as poll(2) tells it: level, not edge. Never waits for the owner.</summary>
     public SocketEvents PollEvents
@@ -105,13 +151,13 @@ internal sealed partial class TcpConnection
                 return Error == SocketError.Success ? events : SocketEvents.Error;
             }
 
-            if (ReadableBytes > 0 || ReceiveEnded)
+            if (HasEnoughToRead(ReceiveLowWater) || ReceiveEnded)
             {
                 events |= SocketEvents.Readable;
             }
 
             if (SendShutdown || (Memory.SendBuffer - Memory.WriteQueueBytes >= Memory.WriteQueueBytes >> 1
-                && (uint)Math.Max(0, _writeSeq.Since(_sndNxt)) < _tcp.Settings.NotSentLowWater))
+                && (ulong)Math.Max(0, _writeSeq.Since(_sndNxt)) << 1 < NotSentLowWater))
             {
                 events |= SocketEvents.Writable;
             }
@@ -265,6 +311,8 @@ internal sealed partial class TcpConnection
 
         return all;
     }
+
+    private static TimeSpan Since(long then, long now) => then == 0 ? TimeSpan.Zero : Span(now - then);
 
     private static TimeSpan Span(long nanos) => TimeSpan.FromTicks(Math.Max(0, nanos) / 100);
 }

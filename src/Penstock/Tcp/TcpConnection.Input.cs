@@ -157,6 +157,7 @@ internal sealed partial class TcpConnection
                     SetState(TcpConnectionState.FinWait2);
                     Notify(SocketEvents.Drained);
                     StartFinWait2();
+                    done = State == TcpConnectionState.Closed;
                 }
 
                 break;

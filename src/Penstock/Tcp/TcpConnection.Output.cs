@@ -2,6 +2,7 @@ using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Tcp.Congestion;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Tcp.Pacing;
 using Penstock.Time;
 using Penstock.Wire;
 
@@ -13,9 +14,6 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    /// <summary>Payload bytes of one super-segment: 64 KiB less room for all headers (Linux: 65536 - 1 - MAX_TCP_HEADER).</summary>
-    private const int MaximumSuperSegment = 65215;
-
     private NagleMode _nagle;
     private bool _waitsForLink;
     private int _throttled;
@@ -49,9 +47,29 @@ internal sealed partial class TcpConnection
     private bool WriteTransmit(int mss, NagleMode nagle, bool pushOne, bool probing = false)
     {
         int sent = 0;
-        bool windowLimited = false;
+        bool windowLimited = false, peerLimited = false, paced = false;
+        SendState sending = Sending;
+        int atOnce = SegmentsAtOnce(sending, mss);
+        if (_mtuProbing is { } mtuProbing && !pushOne && !WaitsForPace(sending))
+        {
+            switch (TryProbeMtu(mtuProbing, mss))
+            {
+                case false:
+                    return false;
+                case true:
+                    sent = 1;
+                    break;
+            }
+        }
+
         while (FirstToSend is { } buffer)
         {
+            if (WaitsForPace(sending))
+            {
+                paced = true;
+                break;
+            }
+
             int segments = SetSegments(buffer, mss);
             int quota = CongestionQuota();
             if (quota == 0)
@@ -67,6 +85,7 @@ internal sealed partial class TcpConnection
 
             if (!PeerWindowAllows(buffer, mss))
             {
+                peerLimited = true;
                 break;
             }
 
@@ -78,7 +97,7 @@ internal sealed partial class TcpConnection
                     break;
                 }
             }
-            else if (!pushOne && !probing && ShouldDefer(buffer, mss, ref windowLimited))
+            else if (!pushOne && !probing && ShouldDefer(buffer, mss, atOnce, ref windowLimited, ref peerLimited))
             {
                 break;
             }
@@ -86,8 +105,7 @@ internal sealed partial class TcpConnection
             int limit = mss;
             if (segments > 1 && !_urgentMode)
             {
-                // Over a loopback one segment is longer than that, and at least one goes: a buffer cut at nothing would go without end.
-                limit = SplitPoint(buffer, mss, Math.Min(quota, Math.Max(1, MaximumSuperSegment / mss)), nagle);
+                limit = SplitPoint(buffer, mss, Math.Min(quota, atOnce), nagle);
             }
 
             if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: false))
@@ -113,10 +131,16 @@ internal sealed partial class TcpConnection
             }
         }
 
+        NotePeerLimit(sending, peerLimited);
+        windowLimited |= PacketsInFlight >= Cwnd.Window;
+        if (sent > 0 || windowLimited)
+        {
+            ValidateCongestionWindow(windowLimited);
+        }
+
         if (sent > 0)
         {
             Recovery.OnSent(sent);
-            ValidateCongestionWindow(windowLimited || PacketsInFlight >= Cwnd.Window);
             if (!probing)
             {
                 ScheduleLossProbe();
@@ -125,7 +149,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        return _packetsOut == 0 && FirstToSend is not null;
+        return _packetsOut == 0 && !paced && FirstToSend is not null;
     }
 
     /// <summary>The largest payload of a segment now: path, peer, options of this very moment (RFC 9293 3.7.1).</summary>
@@ -151,25 +175,6 @@ internal sealed partial class TcpConnection
         return cutoff > 0 && size > cutoff ? (int)Math.Max(cutoff, 68 - 20) : size;
     }
 
-    /// <summary>Payload that a queued buffer is filled to: a whole number of segments up to 64 KiB, but no more than half of the peer's largest window.</summary>
-    private int SizeGoal(int mss)
-    {
-        if ((Omitted & Omission.SizeGoal) != 0)
-        {
-            return MaximumSuperSegment - (MaximumSuperSegment % mss);
-        }
-
-        int knob = _tcp.Settings.SizeGoal;
-        if (knob == 1 || Memory.Group is { UnderPressure: true })
-        {
-            // A buffer that was begun is filled, by force if need be, before the sender blocks (R2.4). In a group at its limit that excess, times its sockets, has to be small.
-            return mss;
-        }
-
-        int goal = BoundToHalfWindow(knob > 0 ? Math.Min(knob, MaximumSuperSegment) : MaximumSuperSegment);
-        return Math.Max(goal - (goal % mss), mss);
-    }
-
     private int SetSegments(PacketBuffer buffer, int mss)
     {
         if (buffer.Length <= mss)
@@ -184,14 +189,6 @@ internal sealed partial class TcpConnection
         }
 
         return buffer.SegmentCount;
-    }
-
-    /// <summary>Segments that the congestion window lets go at once: half of it at most, so that ACKs keep coming.</summary>
-    private int CongestionQuota()
-    {
-        int inFlight = PacketsInFlight;
-        int window = Cwnd.Window;
-        return inFlight >= window ? 0 : Math.Min(Math.Max(window >> 1, 1), window - inFlight);
     }
 
     private bool PeerWindowAllows(PacketBuffer buffer, int mss)
@@ -210,67 +207,6 @@ internal sealed partial class TcpConnection
         || (_urgentMode && _sndUp.After(buffer.Sequence))
         || (buffer.TcpFlags & TcpFlags.Fin) != 0
         || !NagleForbids(buffer.Length < mss, nagle);
-
-    /// <summary>Waits for a bigger super-segment when an ACK is likely to allow it soon (Linux: tso_win_divisor).</summary>
-    private bool ShouldDefer(PacketBuffer buffer, int mss, ref bool windowLimited)
-    {
-        if (Recovery.State >= CongestionState.Recovery || _retransmitQueue.First is not { } head)
-        {
-            return false;
-        }
-
-        // Only within a burst: after a pause a single segment goes at once, as limited transmit (RFC 3042) and rate reduction (RFC 6937) need it.
-        if (Now - _lastDataSentNanos > Nanos.PerMillisecond)
-        {
-            return false;
-        }
-
-        long peer = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
-        long congestion = (long)(Cwnd.Window - PacketsInFlight) * mss;
-        long limit = Math.Min(peer, congestion);
-        if (limit >= MaximumSuperSegment / mss * mss || (buffer != _writeQueue.Last && limit >= buffer.Length))
-        {
-            return false;
-        }
-
-        int divisor = _tcp.Settings.TsoWindowDivisor;
-        if (divisor > 0 && limit >= Math.Min(_sndWnd, (long)Cwnd.Window * mss) / divisor)
-        {
-            return false;
-        }
-
-        // The head's ACK comes a round trip after it was sent: what is later than half a round trip from now is not worth the idle link.
-        if (Now - head.SentNanos < Rtt.SmoothedNanos >> 1 || (buffer.TcpFlags & TcpFlags.Fin) != 0 || (buffer.Segment & SegmentFlags.EndOfRecord) != 0)
-        {
-            return false;
-        }
-
-        if (congestion < peer && congestion <= buffer.Length)
-        {
-            windowLimited = true;
-        }
-
-        return true;
-    }
-
-    private int SplitPoint(PacketBuffer buffer, int mss, int maximumSegments, NagleMode nagle)
-    {
-        int window = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
-        int most = mss * maximumSegments;
-        if (most <= window && buffer != _writeQueue.Last)
-        {
-            return most;
-        }
-
-        int needed = Math.Min(buffer.Length, window);
-        if (most <= needed)
-        {
-            return most;
-        }
-
-        int partial = needed % mss;
-        return NagleForbids(partial != 0, nagle) ? needed - partial : needed;
-    }
 
     /// <summary>
     /// Cuts a queued buffer at <paramref name="length"/> payload bytes; the rest becomes a buffer of its own behind it. Exactly the payload that moves takes its
@@ -393,7 +329,12 @@ internal sealed partial class TcpConnection
         buffer.SentOrder = ++_transmissions;
         buffer.DeviceMark = buffer.Length > 0 ? _device.Given : 0;
         buffer.Segment |= SegmentFlags.EverSent;
-        Delivery.OnSent(buffer, now, _packetsOut == 0);
+        if (_sending is { } sending)
+        {
+            sending.Delivery.OnSent(buffer, now, _packetsOut == 0);
+            sending.Pacer.OnSent(buffer.Length, now, _dataSegmentsOut);
+        }
+
         if (buffer.Length > 0)
         {
             _lastDataSentNanos = now;
@@ -483,7 +424,7 @@ internal sealed partial class TcpConnection
 
         _segmentsOut++;
         long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
-        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, dontFragment: true))
+        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, DontFragment))
         {
             return true;
         }

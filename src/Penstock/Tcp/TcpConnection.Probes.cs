@@ -15,10 +15,7 @@ internal sealed partial class TcpConnection
     /// <summary>When the first probe of this closed window was due; <see cref="Never"/> before it.</summary>
     private long _probesSinceNanos = Never;
 
-    /// <summary>Keepalive of this connection: idle time, interval and probes; 0 means the stack's setting.</summary>
     internal bool KeepAlive;
-    internal long KeepAliveIdleNanos, KeepAliveIntervalNanos;
-    internal int KeepAliveProbeLimit;
 
     // --- Zero-window probes.
 
@@ -35,8 +32,8 @@ internal sealed partial class TcpConnection
 
     private void ArmProbeTimer(long now)
     {
-        long timeout = Math.Max(BackedOffProbe(), _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond);
-        if (_userTimeoutNanos > 0 && _probesSinceNanos != Never)
+        long timeout = Math.Max(BackedOffProbe(), MinimumRtoNanos);
+        if (UserTimeoutNanos > 0 && _probesSinceNanos != Never)
         {
             timeout = Math.Min(timeout, LeftOfUserTimeout(_probesSinceNanos, now));
         }
@@ -101,7 +98,7 @@ internal sealed partial class TcpConnection
             }
         }
 
-        if (_probesOut >= limit || (_userTimeoutNanos > 0 && now - _probesSinceNanos >= _userTimeoutNanos))
+        if (_probesOut >= limit || (UserTimeoutNanos > 0 && now - _probesSinceNanos >= UserTimeoutNanos))
         {
             GiveUp(SocketError.TimedOut);
             return;
@@ -155,15 +152,13 @@ internal sealed partial class TcpConnection
     {
         if (KeepAlive && State is TcpConnectionState.Established or TcpConnectionState.CloseWait or TcpConnectionState.FinWait1 or TcpConnectionState.FinWait2)
         {
-            Arm(ref _keepAliveAtNanos, Now + KeepAliveIdle);
+            Arm(ref _keepAliveAtNanos, Now + KeepAliveIdleNanos);
         }
         else if (!KeepAlive)
         {
             _keepAliveAtNanos = Never;
         }
     }
-
-    private long KeepAliveIdle => KeepAliveIdleNanos > 0 ? KeepAliveIdleNanos : _tcp.Settings.KeepAliveTime * Nanos.PerSecond;
 
     private void OnKeepAliveTimer(long now)
     {
@@ -173,24 +168,22 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        long interval = KeepAliveIntervalNanos > 0 ? KeepAliveIntervalNanos : _tcp.Settings.KeepAliveInterval * Nanos.PerSecond;
         if (_packetsOut > 0 || _writeQueue.First is not null)
         {
             // Data that waits has timers of its own.
-            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle);
+            Arm(ref _keepAliveAtNanos, now + KeepAliveIdleNanos);
             return;
         }
 
         long quiet = now - Math.Max(_lastReceivedNanos, _establishedNanos);
-        if (quiet < KeepAliveIdle)
+        if (quiet < KeepAliveIdleNanos)
         {
             _keepAliveProbes = 0;
-            Arm(ref _keepAliveAtNanos, now + KeepAliveIdle - quiet);
+            Arm(ref _keepAliveAtNanos, now + KeepAliveIdleNanos - quiet);
             return;
         }
 
-        int limit = KeepAliveProbeLimit > 0 ? KeepAliveProbeLimit : _tcp.Settings.KeepAliveProbes;
-        if (_userTimeoutNanos > 0 ? quiet >= _userTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= limit)
+        if (UserTimeoutNanos > 0 ? quiet >= UserTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= KeepAliveProbes)
         {
             SendResetSegment(_sndNxt);
             GiveUp(SocketError.TimedOut);
@@ -200,6 +193,6 @@ internal sealed partial class TcpConnection
         _keepAliveProbes++;
         _stack.Counters.Add(StackCounter.TcpKeepAlive);
         SendProbe(urgent: false);
-        Arm(ref _keepAliveAtNanos, now + interval);
+        Arm(ref _keepAliveAtNanos, now + KeepAliveIntervalNanos);
     }
 }

@@ -15,7 +15,40 @@ internal sealed partial class TcpConnection
     public const int Failed = -2;
 
     /// <summary>True when a receive would not wait: data, the end, or an error.</summary>
-    public bool IsReadable => ReadableBytes > 0 || _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed || Error != SocketError.Success;
+    public bool IsReadable => HasEnoughToRead(ReceiveLowWater) || _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed || Error != SocketError.Success;
+
+    /// <summary>
+    /// So much is there as is waited for (SO_RCVLOWAT), or so much that no more can come before it is read: the buffer is nearly full or the window nearly shut (Linux: tcp_epollin_ready).
+    /// </summary>
+    public bool HasEnoughToRead(int wanted)
+    {
+        int readable = ReadableBytes;
+        return readable >= wanted
+            || (readable > 0 && (Memory.UnderPressure || Memory.ReceiveAlloc > Memory.ReceiveBuffer - (Memory.ReceiveBuffer >> 3) || OfferedWindow() <= _receiveMss || _urgentState != UrgentNone));
+    }
+
+    /// <summary>A receive that waits has to go on waiting for so much as it wants.</summary>
+    public bool WaitsForMore(int room) =>
+        _rare is { ReceiveLowWater: > 1 } rare && IsSynchronized && !_finReceived && !ReceiveShutdown && Error == SocketError.Success && !HasEnoughToRead(Math.Min(rare.ReceiveLowWater, room));
+
+    /// <summary>Data came: wakes a reader, unless it waits for more.</summary>
+    private void NotifyIfReadable()
+    {
+        if (_rare is null || IsReadable)
+        {
+            Notify(SocketEvents.Readable);
+        }
+    }
+
+    /// <summary>What can be read; when that is nothing but the end, 1, so that the reader comes back for it (TCP_INQ).</summary>
+    public int ReadableHint
+    {
+        get
+        {
+            int readable = Math.Max(0, ReadableBytes);
+            return readable == 0 && _finReceived ? 1 : readable;
+        }
+    }
 
     /// <summary>
     /// Copies what is there into <paramref name="destination"/>. The caller owns the connection. Returns the count, 0 at the end of the stream, or
@@ -88,6 +121,9 @@ internal sealed partial class TcpConnection
 
     /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
     public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
+
+    /// <summary>How much may be read before an urgent byte that is read apart; the largest number when there is none.</summary>
+    public int BytesBeforeUrgent => _urgentState == UrgentNone || _urgentInline || _copiedSeq.After(_urgentSequence) ? int.MaxValue : _urgentSequence.Since(_copiedSeq);
 
     private bool IsUrgentByteNext => _urgentState != UrgentNone && _copiedSeq == _urgentSequence;
 

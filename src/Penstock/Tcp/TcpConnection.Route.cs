@@ -37,6 +37,12 @@ internal sealed partial class TcpConnection
 
         int mtu = ip.PathMtus.Find(Key.Remote, _egress.Mtu, Now);
         _pathMtu = mtu;
+        if (_mtuProbing is { } probing)
+        {
+            probing.BoundHigh(mtu);
+            mtu = probing.IsBounding ? Math.Min(mtu, probing.Low) : mtu;
+        }
+
         int most = Math.Max(mtu - IPv4Header.MinLength - TcpHeader.MinLength, _tcp.Settings.MinSendMss);
         _pathMss = Math.Min(most, _peerMss);
         if (_advertisedMss == 0)
@@ -44,6 +50,8 @@ internal sealed partial class TcpConnection
             _advertisedMss = Math.Min(_egress.Mtu - IPv4Header.MinLength - TcpHeader.MinLength, _userMss > 0 ? _userMss : ushort.MaxValue);
         }
     }
+
+    private bool DontFragment => _rare is null || _rare.PathMtuDiscovery is PathMtuDiscovery.Want or PathMtuDiscovery.Do;
 
     private void InvalidateRoute() => _routeGeneration = -1;
 
@@ -79,7 +87,7 @@ internal sealed partial class TcpConnection
 
         RefreshRoute();
         int before = _pathMss;
-        if (_egress is null || mtu >= before + IPv4Header.MinLength + TcpHeader.MinLength)
+        if (_egress is null || PathMtuDiscovery >= PathMtuDiscovery.Interface || mtu >= before + IPv4Header.MinLength + TcpHeader.MinLength)
         {
             return;
         }

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Tcp.Pacing;
 using Penstock.Tcp.ZeroCopy;
 using Penstock.Time;
 using Penstock.Wire;
@@ -70,6 +71,7 @@ internal sealed partial class TcpConnection
             return SendStatus.Failed;
         }
 
+        NoteApplicationLimit(SegmentPayload());
         BeginFlushPolicy(source.Remaining);
         long queuedHere = 0;
         while (true)
@@ -133,6 +135,9 @@ internal sealed partial class TcpConnection
         }
     }
 
+    /// <summary>No new buffer may be begun: the send buffer's limit is reached, or enough waits to be sent (TCP_NOTSENT_LOWAT).</summary>
+    private bool IsSendFull => Memory.WriteQueueBytes >= Memory.SendBuffer || (uint)_writeSeq.Since(_sndNxt) >= NotSentLowWater;
+
     private enum FillOutcome
     {
         Done,
@@ -158,11 +163,17 @@ internal sealed partial class TcpConnection
                 tail = null;
             }
 
+            if (tail is not null && tail.FragmentCount >= PacketBuffer.MaximumFragments && tail.Length < goal && (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0)
+            {
+                // Closed early for want of room for one more piece: it is pushed, as Linux does.
+                MarkPush(tail);
+            }
+
             bool makeNew = tail is null || tail.Length >= goal || (tail.Segment & SegmentFlags.EndOfRecord) != 0
                 || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments;
 
             // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
-            if (makeNew && Memory.WriteQueueBytes >= Memory.SendBuffer && (Omitted & Omission.LimitBeforeFlush) == 0)
+            if (makeNew && IsSendFull && (Omitted & Omission.LimitBeforeFlush) == 0)
             {
                 return FillOutcome.Full;
             }
@@ -174,7 +185,7 @@ internal sealed partial class TcpConnection
 
             if (makeNew)
             {
-                if ((Omitted & Omission.LimitBeforeFlush) != 0 && Memory.WriteQueueBytes >= Memory.SendBuffer)
+                if ((Omitted & Omission.LimitBeforeFlush) != 0 && IsSendFull)
                 {
                     return FillOutcome.Full;
                 }
@@ -338,6 +349,11 @@ internal sealed partial class TcpConnection
             RestartAfterIdle(Now);
         }
 
+        if (_writeQueue.First is null)
+        {
+            StartBusy(Sending);
+        }
+
         buffer.Sequence = buffer.EndSequence = _writeSeq;
         buffer.TcpFlags = TcpFlags.Ack;
         Memory.ChargeSend(buffer.TrueSize);
@@ -443,6 +459,10 @@ internal sealed partial class TcpConnection
         {
             _writeQueue.Remove(empty);
             FreeQueued(empty);
+            if (_writeQueue.First is null)
+            {
+                StopWaitingFor(SendLimit.Busy);
+            }
         }
     }
 

@@ -41,7 +41,6 @@ internal sealed partial class TcpConnection
     /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
     private long _retransmitSinceNanos = Never;
     private long _lastDataSentNanos;
-    private long _userTimeoutNanos;
     private SequenceNumber? _tailProbeHigh;
     private bool _tailProbeRetransmitted;
 
@@ -66,7 +65,6 @@ internal sealed partial class TcpConnection
         _retransmitAtNanos = Never;
     }
 
-    private long MaximumRtoNanos => _tcp.Settings.RtoMaxMilliseconds * Nanos.PerMillisecond;
 
     private long BackedOffRto() => Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
 
@@ -167,7 +165,13 @@ internal sealed partial class TcpConnection
             OnMemoryTimer();
         }
 
+        if (_sending is { } sending && sending.Pacer.WakeNanos <= now)
+        {
+            OnPaceTimer(sending);
+        }
+
         long next = Math.Min(Math.Min(_retransmitAtNanos, _ackAtNanos), Math.Min(_keepAliveAtNanos, Math.Min(_closeAtNanos, _memoryAtNanos)));
+        next = Math.Min(next, _sending?.Pacer.WakeNanos ?? Never);
         if (next != Never && State != TcpConnectionState.Closed)
         {
             Worker.Arm(_timer, next);
@@ -178,6 +182,11 @@ internal sealed partial class TcpConnection
     {
         StopRetransmitTimer();
         _ackAtNanos = _keepAliveAtNanos = _closeAtNanos = _memoryAtNanos = Never;
+        if (_sending is { } sending)
+        {
+            sending.Pacer.WakeNanos = Never;
+        }
+
         Worker.Timers.Cancel(_timer);
     }
 
@@ -238,6 +247,7 @@ internal sealed partial class TcpConnection
         }
 
         EnterLoss(now);
+        Sending.OnTimeout(first: _retransmits == 0, now);
         _retransmits++;
         _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
         if (!RetransmitBuffer(_retransmitQueue.First!, 1) && !_device.Holds(_retransmitQueue.First!.DeviceMark))
@@ -253,9 +263,13 @@ internal sealed partial class TcpConnection
 
     private void BackOff(long now)
     {
-        _backoff++;
+        if (!IsTimeoutLinear())
+        {
+            _backoff++;
+        }
+
         long timeout = BackedOffRto();
-        if (_userTimeoutNanos > 0)
+        if (UserTimeoutNanos > 0)
         {
             // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).
             timeout = Math.Min(timeout, LeftOfUserTimeout(_retransmitSinceNanos, now));
@@ -264,8 +278,23 @@ internal sealed partial class TcpConnection
         ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
+    /// <summary>
+    /// RFC 6298 5.5 doubles after each timeout. The first timeouts of a SYN do not: a lost SYN is no sign of congestion worth a pause of minutes (Linux: tcp_syn_linear_timeouts). Nor do, where that is asked for, those of a connection with so
+    /// little in flight that no duplicate ACKs can tell of a loss (tcp_thin_linear_timeouts).
+    /// </summary>
+    private bool IsTimeoutLinear()
+    {
+        const int ThinFlight = 3, ThinTimeouts = 6;
+        return State switch
+        {
+            TcpConnectionState.SynSent => Sending.Timeouts <= _tcp.Settings.SynLinearTimeouts,
+            TcpConnectionState.Established => _tcp.Settings.ThinLinearTimeouts && _packetsOut <= ThinFlight && !Cwnd.InInitialSlowStart && _retransmits <= ThinTimeouts,
+            _ => false,
+        };
+    }
+
     /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
-    private bool HasUserTimedOut(long now) => _userTimeoutNanos > 0 && HasTriedFor(now, _userTimeoutNanos);
+    private bool HasUserTimedOut(long now) => UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos);
 
     private bool HasTriedFor(long now, long time) => _retransmitSinceNanos != Never && now - _retransmitSinceNanos >= time;
 
@@ -275,7 +304,7 @@ internal sealed partial class TcpConnection
         _retransmitSinceNanos = Never;
     }
 
-    private long LeftOfUserTimeout(long since, long now) => Math.Max(since + _userTimeoutNanos - now, Nanos.PerMillisecond);
+    private long LeftOfUserTimeout(long since, long now) => Math.Max(since + UserTimeoutNanos - now, Nanos.PerMillisecond);
 
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
@@ -287,17 +316,19 @@ internal sealed partial class TcpConnection
 
         if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
         {
-            return _retransmits >= TriesAllowed() || (_userTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
+            int linear = State == TcpConnectionState.SynSent ? _tcp.Settings.SynLinearTimeouts : 0;
+            return _retransmits >= TriesAllowed() + linear || (UserTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
         }
 
-        if (_retransmits >= _tcp.Settings.Retries1)
+        if (HasTriedFor(now, TimeOfTries(_tcp.Settings.Retries1, ShortestRtoNanos)))
         {
+            OnPossibleBlackHole();
             InvalidateRoute();
         }
 
         // Tries of a closed window alone, before the socket became an orphan, are not counted.
         return (IsOrphan && _tcp.TooManyOrphans)
-            || ((IsOrphan || _userTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
+            || ((IsOrphan || UserTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
     }
 
     private int TriesAllowed()
@@ -305,7 +336,7 @@ internal sealed partial class TcpConnection
         TcpSettings settings = _tcp.Settings;
         return State switch
         {
-            TcpConnectionState.SynSent => settings.SynRetries,
+            TcpConnectionState.SynSent => SynRetries,
             TcpConnectionState.SynReceived => settings.SynAckRetries,
             _ when IsOrphan => settings.OrphanRetries > 0 ? settings.OrphanRetries : 8,
             _ => settings.Retries2,
@@ -352,7 +383,7 @@ internal sealed partial class TcpConnection
 
         long now = Now;
         long timeout = 2 * Rtt.SmoothedNanos;
-        timeout += _packetsOut == 1 ? _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond : 2 * Nanos.PerMillisecond;
+        timeout += _packetsOut == 1 ? MinimumRtoNanos : 2 * Nanos.PerMillisecond;
         long rtoLeft = _rtoNanos;
         if (_retransmitQueue.First is { } head)
         {

@@ -254,6 +254,14 @@ internal sealed partial class TcpLayer
             request.TsRecent = packet.Options.TsVal;
         }
 
+        if (DeferAccept.Ignores(request, packet.EndSequence != packet.Sequence))
+        {
+            request.IsAcknowledged = true;
+            _stack.Counters.Add(StackCounter.TcpDeferAcceptDrop);
+            packet.Free();
+            return;
+        }
+
         Promote(request, packet, worker);
     }
 
@@ -394,17 +402,24 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        if (request.Retransmits >= Settings.SynAckRetries || request.Listener.IsClosed)
+        ListenSocket listener = request.Listener;
+        int retries = listener.SynAckRetries > 0 ? listener.SynAckRetries : Settings.SynAckRetries;
+        if ((request.Timeouts >= retries && !DeferAccept.KeepsWaiting(request)) || listener.IsClosed)
         {
             DropRequest(request);
             return;
         }
 
-        request.Retransmits++;
-        _stack.Counters.Add(StackCounter.TcpSynRetrans);
-        _stack.Counters.Add(StackCounter.TcpRetransSegs);
-        SendSynAck(request, now);
-        long next = Math.Min(Nanos.PerSecond << Math.Min(request.Retransmits, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
+        if (DeferAccept.Resends(request))
+        {
+            request.Retransmits++;
+            _stack.Counters.Add(StackCounter.TcpSynRetrans);
+            _stack.Counters.Add(StackCounter.TcpRetransSegs);
+            SendSynAck(request, now);
+        }
+
+        request.Timeouts++;
+        long next = Math.Min(Nanos.PerSecond << Math.Min(request.Timeouts, 16), Settings.RtoMaxMilliseconds * Nanos.PerMillisecond);
         request.Worker!.Arm(request.Timer(this), now + next);
     }
 

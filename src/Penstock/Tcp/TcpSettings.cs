@@ -50,6 +50,12 @@ internal sealed class TcpSettings
     public string CongestionControl = "cubic";
 
     public int SynRetries = 6;
+
+    /// <summary>net.ipv4.tcp_syn_linear_timeouts: so many timeouts of a SYN do not double the next one, and do not count among its retries.</summary>
+    public int SynLinearTimeouts = 4;
+
+    /// <summary>net.ipv4.tcp_thin_linear_timeouts: nor do the first six of a connection that has no more than three segments in flight.</summary>
+    public bool ThinLinearTimeouts;
     public int SynAckRetries = 5;
     public int Retries1 = 3;
     public int Retries2 = 15;
@@ -84,6 +90,9 @@ internal sealed class TcpSettings
     /// <summary>net.ipv4.tcp_delack_min/max in Linux's source: 40 and 200 ms.</summary>
     public const int DelayedAckMinMilliseconds = 40, DelayedAckMaxMilliseconds = 200;
 
+    /// <summary>net.ipv4.tcp_pingpong_thresh: answers in a row that make a connection a conversation, whose ACKs ride along.</summary>
+    public int PingPongThreshold = 1;
+
     /// <summary>net.ipv4.tcp_challenge_ack_limit: challenge ACKs a second for the whole stack.</summary>
     public int ChallengeAckLimit = 1000;
 
@@ -105,11 +114,29 @@ internal sealed class TcpSettings
     /// <summary>net.ipv4.tcp_tso_win_divisor.</summary>
     public int TsoWindowDivisor = 3;
 
+    /// <summary>net.ipv4.tcp_min_tso_segs: what a super-segment has at least, if there is that much to send.</summary>
+    public int MinTsoSegments = 2;
+
+    /// <summary>net.ipv4.tcp_tso_rtt_log: a super-segment may be the largest below 2^this microseconds of round trip, and half of it below twice that, and so on.</summary>
+    public int TsoRttLog = 9;
+
+    /// <summary>net.ipv4.tcp_pacing_ss_ratio and tcp_pacing_ca_ratio, per cent of the rate that the window and the round-trip time amount to.</summary>
+    public int PacingSlowStartRatio = 200, PacingAvoidanceRatio = 120;
+
     /// <summary>net.ipv4.tcp_limit_output_bytes: what one socket may have inside a device.</summary>
     public int LimitOutputBytes = 4 * 1024 * 1024;
 
-    /// <summary>net.ipv4.tcp_base_mss and tcp_min_snd_mss.</summary>
+    /// <summary>net.ipv4.tcp_min_snd_mss.</summary>
     public int MinSendMss = 48;
+
+    /// <summary>net.ipv4.tcp_mtu_probing: 0 off, 1 once a black hole is found, 2 always.</summary>
+    public int MtuProbing;
+
+    /// <summary>net.ipv4.tcp_base_mss, where probing begins, and tcp_mtu_probe_floor, where a search for a black hole's edge ends, bytes.</summary>
+    public int BaseMss = 1024, MtuProbeFloor = 48;
+
+    /// <summary>net.ipv4.tcp_probe_interval, seconds between two searches, and tcp_probe_threshold, bytes that a search may leave open.</summary>
+    public int MtuProbeInterval = 600, MtuProbeThreshold = 8;
 
     /// <summary>The flush policy of the send loop: new buffers between two looks at the backlog (0 never, 1 the original patch, 16 Linux today).</summary>
     public int BacklogFlushBuffers = 16;

@@ -313,6 +313,15 @@ public enum StackCounter
 
     /// <summary>Backlog flushes of a receive that found something to do.</summary>
     TcpBacklogReceiveFlushes,
+
+    /// <summary>ACKs that ended a handshake and were dropped, because the listener waits for data (Linux: <c>TCPDeferAcceptDrop</c>).</summary>
+    TcpDeferAcceptDrop,
+
+    /// <summary>Larger segments that the path was tried with and that arrived (Linux: <c>TCPMTUPSuccess</c>).</summary>
+    TcpMtupSuccess,
+
+    /// <summary>Larger segments that the path was tried with and that were lost (Linux: <c>TCPMTUPFail</c>).</summary>
+    TcpMtupFail,
 }
 
 /// <summary>

@@ -33,8 +33,8 @@ public class VanishingPeerTests
         peer.Wait(TimeSpan.FromSeconds(200));
         RawPeer.Seen[] seen = peer.Take();
 
-        // tcp_syn_retries 6: again after 1, 2, 4, 8, 16 and 32 s, given up after another 64.
-        Assert.Equal([1, 3, 7, 15, 31, 63], seen.Select(s => (int)((s.Nanos - begin) / Nanos.PerSecond)));
+        // tcp_syn_retries 6 and four linear timeouts before: again after 1 s five times, 2, 4, 8, 16 and 32 s, given up after another 64.
+        Assert.Equal([1, 2, 3, 4, 5, 7, 11, 19, 35, 67], seen.Select(s => (int)((s.Nanos - begin) / Nanos.PerSecond)));
         Assert.All(seen, s => Assert.Equal(TcpFlags.Syn, s.Header.Flags));
         Assert.Equal(TcpConnectionState.Closed, socket.State);
         Assert.Equal(SocketError.TimedOut, ErrorOf(socket));

@@ -287,7 +287,7 @@ public class OpeningTests
     [Fact]
     public void A_SYN_is_sent_again_with_backoff_and_given_up_by_the_same_rules_as_data()
     {
-        using var peer = new RawPeer();
+        using var peer = new RawPeer(settings: ("tcp_syn_linear_timeouts", "0"));
         Task<TcpSocket> connecting = peer.Connect();
         double last = peer.Expect(TcpFlags.Syn, 0).Milliseconds;
         double first = last;

@@ -400,7 +400,9 @@ public class SendLoopTests
     public async Task The_not_sent_low_water_mark_holds_the_wake_up_back()
     {
         await using HandPeer peer = new HandPeer(s => { s.SizeGoal = 1; s.NotSentLowWater = 5 * Mss; }).Open(10).SendBuffer(30 * (448 + Mss));
-        Assert.Equal(30 * Mss, peer.Send(100 * Mss));
+
+        // Ten in flight, and no more behind them than the mark says, although the buffer has room.
+        Assert.Equal(15 * Mss, peer.Send(100 * Mss));
         peer.Connection.Cwnd.Window = 1;
         NotingWaiter writable = NotingWaiter.Add(peer.Connection, SocketEvents.Writable);
         peer.Window = 0;

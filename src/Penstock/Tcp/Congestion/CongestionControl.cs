@@ -1,3 +1,4 @@
+using Penstock.Tcp.LossRecovery;
 using Penstock.Wire;
 
 namespace Penstock.Tcp.Congestion;
@@ -37,6 +38,14 @@ internal abstract class CongestionControl(CongestionWindow window)
 
     /// <summary>Sending starts again after nothing was in flight.</summary>
     public virtual void OnTransmitStart(long nowNanos, long idleNanos)
+    {
+    }
+
+    /// <summary>Sending is to be held to the pacing rate, which it may well set itself (Linux: <c>SK_PACING_NEEDED</c>).</summary>
+    public virtual bool WantsPacing => false;
+
+    /// <summary>The delivery rate that an ACK shows; comes last of all, for each ACK that found something in flight.</summary>
+    public virtual void OnRateSample(in RateSample sample)
     {
     }
 

@@ -32,15 +32,7 @@ internal sealed partial class TcpConnection
     /// </summary>
     private void Merge(PacketBuffer buffer, PacketBuffer next, int segments)
     {
-        int head = next.HeadTrueSize;
-        int payload = next.TrueSize - head;
-        int headBefore = buffer.HeadTrueSize;
-        buffer.TakePayload(next);
-        buffer.TrueSize += payload;
-
-        // The table of fragments that this one may have needed is paid for by the head that goes, which is larger.
-        head -= buffer.HeadTrueSize - headBefore;
-        Memory.UnchargeSend(head, head);
+        TakePayload(buffer, next);
         AdjustCounts(next.Segment, -next.SegmentCount);
         AdjustCounts(buffer.Segment, segments - buffer.SegmentCount);
         buffer.SegmentCount = segments;
@@ -56,6 +48,43 @@ internal sealed partial class TcpConnection
 
         _retransmitQueue.Remove(next);
         next.Free();
+    }
+
+    private void TakePayload(PacketBuffer buffer, PacketBuffer next)
+    {
+        int head = next.HeadTrueSize;
+        int payload = next.TrueSize - head;
+        int headBefore = buffer.HeadTrueSize;
+        buffer.TakePayload(next);
+        buffer.TrueSize += payload;
+
+        // The table of fragments that this one may have needed is paid for by the head that goes, which is larger.
+        head -= buffer.HeadTrueSize - headBefore;
+        Memory.UnchargeSend(head, head);
+    }
+
+    /// <summary>
+    /// The head of the write queue gets so many payload bytes, from the buffers behind it if need be. False when records, kinds of memory or fragments forbid it.
+    /// </summary>
+    private bool GatherUnsent(PacketBuffer head, int bytes)
+    {
+        while (head.Length < bytes)
+        {
+            if (head.Next is not { } next || (_tailWithheld && next == _writeQueue.Last) || (head.Segment & SegmentFlags.EndOfRecord) != 0
+                || !IsSameKind(head, next) || !head.CanTakePayload(next))
+            {
+                return false;
+            }
+
+            TakePayload(head, next);
+            head.EndSequence = next.EndSequence;
+            head.TcpFlags |= next.TcpFlags;
+            head.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.ZeroCopy);
+            _writeQueue.Remove(next);
+            next.Free();
+        }
+
+        return true;
     }
 
     /// <summary>

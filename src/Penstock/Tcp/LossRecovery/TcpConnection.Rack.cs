@@ -172,6 +172,7 @@ internal sealed partial class TcpConnection
         }
 
         _reorderingSeen = true;
+        Sending.ReorderingsSeen++;
         _stack.Counters.Add(StackCounter.TcpSackReorder);
     }
 }

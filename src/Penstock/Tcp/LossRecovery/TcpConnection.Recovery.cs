@@ -109,7 +109,11 @@ internal sealed partial class TcpConnection
                     return;
                 }
 
-                EnterRecovery();
+                if (!IsMtuProbeLost())
+                {
+                    EnterRecovery();
+                }
+
                 return;
         }
     }
@@ -364,7 +368,7 @@ internal sealed partial class TcpConnection
 
         bool armed = false;
         PacketBuffer? buffer = _retransmitHint ?? _retransmitQueue.First;
-        while (buffer is not null && _lostOut > _retransOut)
+        while (buffer is not null && _lostOut > _retransOut && !WaitsForPace(Sending))
         {
             PacketBuffer? next = buffer.Next;
             if ((buffer.Segment & (SegmentFlags.Lost | SegmentFlags.SackedRetransmitted | SegmentFlags.SackedAcked)) != SegmentFlags.Lost)
@@ -411,6 +415,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
+        _mtuProbing?.Abandon();
         if (buffer.Sequence.Before(_sndUna))
         {
             // Also of a single segment, and the counts follow when it was several.

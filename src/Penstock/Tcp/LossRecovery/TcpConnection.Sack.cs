@@ -22,6 +22,7 @@ internal sealed partial class TcpConnection
         {
             _stack.Counters.Add(StackCounter.TcpDsackRecv);
             outcome.DuplicateReported = true;
+            Sending.DuplicatesReported += Math.Max(1, (blocks[0].End.Since(blocks[0].Start) + SegmentPayload() - 1) / SegmentPayload());
             if (Recovery.UndoMarker is { } marker && Recovery.UndoRetransmits > 0 && blocks[0].End.After(marker)
                 && blocks[0].End.AtOrBefore(_sndNxt))
             {

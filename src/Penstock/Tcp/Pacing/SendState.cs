@@ -1,0 +1,51 @@
+using Penstock.Tcp.LossRecovery;
+
+namespace Penstock.Tcp.Pacing;
+
+/// <summary>What a connection keeps about its own sending. Made when it first has something to send, so that one that never does costs nothing. The owner's.</summary>
+internal sealed class SendState
+{
+    /// <summary>Delivery-rate samples.</summary>
+    public DeliveryTracker Delivery = new();
+
+    public Pacer Pacer = new();
+
+    public Chronograph Limits;
+
+    /// <summary>Retransmission timeouts in all, and recoveries that began with one (tcpi_total_rto, tcpi_total_rto_recoveries).</summary>
+    public int Timeouts, TimeoutRecoveries;
+
+    /// <summary>Time from the first timeout of a recovery to its end, of all that ended (tcpi_total_rto_time).</summary>
+    public long TimeoutNanos;
+
+    /// <summary>When the recovery that is under way had its first timeout; 0 when there is none.</summary>
+    public long TimeoutSinceNanos;
+
+    /// <summary>Segments that the peer reported to have received twice (tcpi_dsack_dups).</summary>
+    public long DuplicatesReported;
+
+    /// <summary>Times that reordering was noticed (tcpi_reord_seen).</summary>
+    public int ReorderingsSeen;
+
+    /// <summary>Counts a retransmission timeout; <paramref name="first"/> of those without an answer in between.</summary>
+    public void OnTimeout(bool first, long now)
+    {
+        Timeouts++;
+        if (first)
+        {
+            EndTimeouts(now);
+            TimeoutRecoveries++;
+            TimeoutSinceNanos = now;
+        }
+    }
+
+    /// <summary>What followed a timeout is over.</summary>
+    public void EndTimeouts(long now)
+    {
+        if (TimeoutSinceNanos != 0)
+        {
+            TimeoutNanos += now - TimeoutSinceNanos;
+            TimeoutSinceNanos = 0;
+        }
+    }
+}
