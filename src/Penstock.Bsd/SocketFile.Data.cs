@@ -113,8 +113,7 @@ internal sealed partial class SocketFile
         {
             Span<byte> queued = stackalloc byte[4];
 
-            // Behind the last byte the end counts as one more, so that whoever goes by it reads on until it is told 0 (Linux: tcp_inq_hint).
-            BinaryPrimitives.WriteInt32LittleEndian(queued, connection.ReadableBytes + (connection.FinReceived ? 1 : 0));
+            BinaryPrimitives.WriteInt32LittleEndian(queued, connection.ReadableHint);
             control.Add(LevelTcp, TcpInq, queued);
         }
 

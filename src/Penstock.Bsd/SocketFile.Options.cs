@@ -11,17 +11,12 @@ namespace Penstock.Bsd;
 /// <summary>setsockopt, getsockopt and ioctl by Linux's numbers. What is set before there is a connection is kept and applied to it, and to what a listener accepts.</summary>
 internal sealed partial class SocketFile
 {
-    public const int LevelIp = 0, LevelSocket = 1, LevelTcp = 6;
-    private const int TcpInq = 36;
+    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36;
 
     private readonly Dictionary<(int Level, int Name), int> _set = [];
     private bool _freeBind;
     private bool _zeroCopy;
     private bool _reportsQueue;
-    private int _maximumSegment;
-    private int _receiveBuffer;
-    private int _sendBuffer;
-    private byte _typeOfService;
     private LingerOption? _linger;
     private long _receiveTimeoutNanos;
     private long _sendTimeoutNanos;
@@ -53,13 +48,13 @@ internal sealed partial class SocketFile
         switch (level, name)
         {
             case (LevelTcp, 11): // TCP_INFO
-                return TcpInfoBytes.Write(connection, IsListening, value);
+                return TcpInfoLayout.Write(Info(connection), value);
             case (LevelTcp, 26): // TCP_CC_INFO: neither CUBIC nor Reno has any
                 return 0;
             case (LevelTcp, 13): // TCP_CONGESTION
                 return Copy(Encoding.ASCII.GetBytes((connection?.Congestion.Name ?? _congestion ?? stack.Sysctl.Get("net.ipv4.tcp_congestion_control")).PadRight(16, '\0')), value);
             case (LevelSocket, 55): // SO_MEMINFO
-                return WriteMemory(connection, value);
+                return TcpInfoLayout.WriteMemory(Info(connection), value);
             case (LevelSocket, 13): // SO_LINGER
                 Span<byte> linger = stackalloc byte[8];
                 BinaryPrimitives.WriteInt32LittleEndian(linger, _linger is { Enabled: true } ? 1 : 0);
@@ -76,7 +71,7 @@ internal sealed partial class SocketFile
                 }
 
                 Span<byte> bytes = stackalloc byte[4];
-                BinaryPrimitives.WriteInt32LittleEndian(bytes, number);
+                BinaryPrimitives.WriteInt32LittleEndian(bytes, (int)number);
                 return Copy(bytes, value);
         }
     }
@@ -112,186 +107,97 @@ internal sealed partial class SocketFile
 
     private string? _congestion;
 
+    /// <summary>What TCP_INFO and SO_MEMINFO tell, for a socket that is no connection too.</summary>
+    private TcpInfo Info(TcpConnection? connection) => connection?.Snapshot() ?? new TcpInfo
+    {
+        State = IsListening ? TcpConnectionState.Listen : TcpConnectionState.Closed,
+        Local = LocalEndPoint,
+        Remote = new System.Net.IPEndPoint(System.Net.IPAddress.Any, 0),
+        ReceiveQueue = _listener?.Pending ?? 0,
+        SendQueue = _listener?.Socket.Backlog ?? 0,
+        SendBuffer = (int)GetNumber(LevelSocket, 7, null)!,
+        ReceiveBuffer = (int)GetNumber(LevelSocket, 8, null)!,
+    };
+
     private int SetNumber(int level, int name, int value)
     {
-        bool on = value != 0;
-        Action<TcpConnection>? change = null;
-        switch (level, name)
+        if (NumberedOptions.Change(level, name, value) is not { } change)
         {
-            case (LevelSocket, 2 or 15): // SO_REUSEADDR, SO_REUSEPORT: TIME-WAIT never holds a port back here
-            case (LevelSocket, 12): // SO_PRIORITY: no queueing discipline looks at it
-                break;
-            case (LevelSocket, 7): // SO_SNDBUF
-                _sendBuffer = value;
-                change = c => c.SetSendBuffer(value);
-                break;
-            case (LevelSocket, 8): // SO_RCVBUF
-                _receiveBuffer = value;
-                change = c => c.SetReceiveBuffer(value);
-                break;
-            case (LevelSocket, 9): // SO_KEEPALIVE
-                change = c =>
-                {
-                    c.KeepAlive = on;
-                    c.ArmKeepAlive();
-                };
-                break;
-            case (LevelSocket, 10): // SO_OOBINLINE
-                change = c => c.UrgentInline = on;
-                break;
-            case (LevelSocket, 60): // SO_ZEROCOPY
-                if (value is < 0 or > 1)
-                {
-                    return Result.Fail(Errno.EINVAL);
-                }
-
-                _zeroCopy = on;
-                change = c => c.ZeroCopy.QueuesNotifications = on;
-                break;
-            case (LevelIp, 1): // IP_TOS
-                _typeOfService = (byte)value;
-                change = c => c.TypeOfService = (byte)value;
-                break;
-            case (LevelIp, 2): // IP_TTL
-                if (value is not -1 and (< 1 or > 255))
-                {
-                    return Result.Fail(Errno.EINVAL);
-                }
-
-                change = value == -1 ? null : c => c.TimeToLive = (byte)value;
-                break;
-            case (LevelIp, 11): // IP_RECVERR: errors of ICMP are the connection's, as with it off
-                break;
-            case (LevelIp, 15): // IP_FREEBIND
-                _freeBind = on;
-                break;
-            case (LevelTcp, 1): // TCP_NODELAY
-                change = c => c.NoDelay = on;
-                break;
-            case (LevelTcp, 2): // TCP_MAXSEG
-                if (value is not 0 and (< 88 or > 32767))
-                {
-                    return Result.Fail(Errno.EINVAL);
-                }
-
-                _maximumSegment = value;
-                change = c => c.MaximumSegment = value;
-                break;
-            case (LevelTcp, 3): // TCP_CORK
-                change = c => c.Cork = on;
-                break;
-            case (LevelTcp, 4): // TCP_KEEPIDLE
-                change = c =>
-                {
-                    c.KeepAliveIdleNanos = value * Nanos.PerSecond;
-                    c.ArmKeepAlive();
-                };
-                break;
-            case (LevelTcp, 5): // TCP_KEEPINTVL
-                change = c => c.KeepAliveIntervalNanos = value * Nanos.PerSecond;
-                break;
-            case (LevelTcp, 6): // TCP_KEEPCNT
-                change = c => c.KeepAliveProbeLimit = value;
-                break;
-            case (LevelTcp, 8): // TCP_LINGER2
-                change = c => c.LingerTwoNanos = value * Nanos.PerSecond;
-                break;
-            case (LevelTcp, 12): // TCP_QUICKACK
-                change = c => c.QuickAck = on;
-                break;
-            case (LevelTcp, 18): // TCP_USER_TIMEOUT
-                change = c => c.UserTimeoutNanos = value * Nanos.PerMillisecond;
-                break;
-            case (LevelTcp, TcpInq):
-                if (value is < 0 or > 1)
-                {
-                    return Result.Fail(Errno.EINVAL);
-                }
-
-                _reportsQueue = on;
-                break;
-            default:
-                return Result.Fail(Errno.ENOPROTOOPT);
+            return Result.Fail(Errno.ENOPROTOOPT);
         }
 
-        if ((level, name, value) is (LevelTcp, 4 or 5, < 1 or > 32767) or (LevelTcp, 6, < 1 or > 127) or (LevelTcp, 18, < 0))
+        if (NumberedOptions.Check(level, name, value) is var refused and not Errno.None)
         {
-            return Result.Fail(Errno.EINVAL);
+            return Result.Fail(refused);
         }
 
+        TcpSocketListener? listener;
         lock (_gate)
         {
             _set[(level, name)] = value;
+            listener = _listener;
         }
 
-        if (change is not null)
+        switch (level, name)
         {
-            Change(change);
+            case (NumberedOptions.LevelIp, 15): // IP_FREEBIND
+                _freeBind = value != 0;
+                break;
+            case (NumberedOptions.LevelSocket, 60): // SO_ZEROCOPY
+                _zeroCopy = value != 0;
+                break;
+            case (NumberedOptions.LevelTcp, TcpInq):
+                _reportsQueue = value != 0;
+                break;
+        }
+
+        Change(change);
+        if (listener is not null)
+        {
+            NumberedOptions.ChangeListener(listener.Socket, level, name, value);
         }
 
         return 0;
     }
 
-    private int? GetNumber(int level, int name, TcpConnection? connection)
+    private long? GetNumber(int level, int name, TcpConnection? connection)
     {
-        switch (level, name)
-        {
-            case (LevelSocket, 3): // SO_TYPE
-                return 1;
-            case (LevelSocket, 4): // SO_ERROR
-                return connection is null ? 0 : (int)SocketErrors.ToErrno(TakeError(connection));
-            case (LevelSocket, 7):
-                return connection?.Memory.SendBuffer
-                    ?? (_sendBuffer > 0 ? stack.Tcp.Settings.FixedSendBuffer(_sendBuffer) : stack.Tcp.Settings.SendBufferDefault);
-            case (LevelSocket, 8):
-                return connection?.Memory.ReceiveBuffer
-                    ?? (_receiveBuffer > 0 ? stack.Tcp.Settings.FixedReceiveBuffer(_receiveBuffer) : stack.Tcp.Settings.ReceiveBufferDefault);
-            case (LevelSocket, 30): // SO_ACCEPTCONN
-                return IsListening ? 1 : 0;
-            case (LevelSocket, 38): // SO_PROTOCOL
-                return 6;
-            case (LevelSocket, 39): // SO_DOMAIN
-                return 2;
-            case (LevelTcp, 2) when connection is not null && !IsOpening:
-                return connection.Snapshot().SendMss;
-            case (LevelTcp, 2):
-                const int Default = 536;
-                return _maximumSegment > 0 ? _maximumSegment : Default;
-            case (LevelTcp, 1) when connection is not null:
-                return connection.NoDelay ? 1 : 0;
-            case (LevelTcp, 3) when connection is not null:
-                return connection.Cork ? 1 : 0;
-            case (LevelTcp, 12):
-                return connection is null or { QuickAck: true } ? 1 : 0;
-            case (LevelIp, 2) when connection is not null:
-                return connection.TimeToLive;
-        }
-
+        int? set;
         lock (_gate)
         {
-            if (_set.TryGetValue((level, name), out int set))
-            {
-                return set;
-            }
+            set = _set.TryGetValue((level, name), out int value) ? value : null;
         }
 
-        // What was never set: the default, for the options there are.
+        TcpSettings settings = stack.Tcp.Settings;
         return (level, name) switch
         {
-            (LevelSocket, 2 or 9 or 10 or 12 or 15 or 60) => 0,
-            (LevelIp, 1 or 11 or 15) => 0,
-            (LevelIp, 2) => int.Parse(stack.Sysctl.Get("net.ipv4.ip_default_ttl"), System.Globalization.CultureInfo.InvariantCulture),
-            (LevelTcp, 1 or 3 or 18 or TcpInq) => 0,
-            (LevelTcp, 4) => SysctlNumber("net.ipv4.tcp_keepalive_time"),
-            (LevelTcp, 5) => SysctlNumber("net.ipv4.tcp_keepalive_intvl"),
-            (LevelTcp, 6) => SysctlNumber("net.ipv4.tcp_keepalive_probes"),
-            (LevelTcp, 8) => SysctlNumber("net.ipv4.tcp_fin_timeout"),
-            _ => null,
+            (LevelSocket, 3) => 1, // SO_TYPE
+            (LevelSocket, 4) => connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection)), // SO_ERROR
+            (LevelSocket, 30) => IsListening ? 1 : 0, // SO_ACCEPTCONN
+            (LevelSocket, 38) => LevelTcp, // SO_PROTOCOL
+            (LevelSocket, 39) => 2, // SO_DOMAIN
+            (LevelTcp, 9) => NumberedOptions.DeferredSeconds(set ?? 0), // TCP_DEFER_ACCEPT
+            (LevelTcp, 2) when connection is null || IsOpening => set is > 0 ? set : DefaultSegment, // TCP_MAXSEG
+            _ when connection is not null && NumberedOptions.Read(connection, level, name) is { } now => now,
+            (LevelSocket, 7) => set is { } bytes ? settings.FixedSendBuffer(bytes) : settings.SendBufferDefault,
+            (LevelSocket, 8) => set is { } bytes ? settings.FixedReceiveBuffer(bytes) : settings.ReceiveBufferDefault,
+            _ when set is not null => set,
+            (LevelSocket, 18) or (LevelIp, 10) or (LevelTcp, 12) => 1, // SO_RCVLOWAT, IP_MTU_DISCOVER, TCP_QUICKACK
+            (LevelSocket, 47) => -1, // SO_MAX_PACING_RATE
+            (LevelIp, 2) => settings.TimeToLive,
+            (LevelTcp, 4) => settings.KeepAliveTime,
+            (LevelTcp, 5) => settings.KeepAliveInterval,
+            (LevelTcp, 6) => settings.KeepAliveProbes,
+            (LevelTcp, 7) => settings.SynRetries,
+            (LevelTcp, 8) => settings.FinTimeout,
+            (LevelTcp, 44) => settings.RtoMaxMilliseconds,
+            (LevelTcp, 45) => settings.RtoMinMicroseconds,
+            _ => NumberedOptions.Change(level, name, 0) is null ? null : 0,
         };
     }
 
-    private int? SysctlNumber(string key) =>
-        stack.Sysctl.TryGet(key, out string? text) && int.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out int value) ? value : null;
+    /// <summary>Linux: TCP_MSS_DEFAULT.</summary>
+    private const int DefaultSegment = 536;
 
     private int SetLinger(ReadOnlySpan<byte> value)
     {
@@ -348,29 +254,6 @@ internal sealed partial class SocketFile
         _congestion = name;
         Change(c => c.SetCongestionControl(name));
         return 0;
-    }
-
-    private static int WriteMemory(TcpConnection? connection, Span<byte> value)
-    {
-        Span<byte> bytes = stackalloc byte[36];
-        if (connection is null)
-        {
-            bytes.Clear();
-            return Copy(bytes, value);
-        }
-
-        TcpInfo info = connection.Snapshot();
-        ReadOnlySpan<long> numbers =
-        [
-            info.ReceiveMemory, info.ReceiveBuffer, info.DeviceMemory, info.SendBuffer, info.ForwardAlloc, info.WriteQueueMemory, info.OptionalMemory,
-            info.BacklogMemory, info.Drops,
-        ];
-        for (int i = 0; i < numbers.Length; i++)
-        {
-            BinaryPrimitives.WriteUInt32LittleEndian(bytes[(4 * i)..], (uint)numbers[i]);
-        }
-
-        return Copy(bytes, value);
     }
 
     private static int Copy(ReadOnlySpan<byte> from, Span<byte> to)

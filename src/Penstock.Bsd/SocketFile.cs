@@ -63,14 +63,15 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                 {
                     Backlog = backlog <= 0 ? 1 : backlog,
                     Prepare = Prepare,
-                    MaximumSegmentSize = _maximumSegment > 0 ? _maximumSegment : null,
-                    ReceiveBufferSize = _receiveBuffer > 0 ? _receiveBuffer : null,
-                    TypeOfService = _typeOfService,
                     AnyDestination = _freeBind && _bound is { } bound && !bound.Address.Equals(IPAddress.Any)
                         && !stack.Ip.IsLocal(Wire.IpAddress.From(bound.Address)),
                 };
                 _listener = stack.ListenTcp(options);
                 _listener.Socket.Observe(new StackObserver(this));
+                foreach (((int level, int name), int value) in _set)
+                {
+                    NumberedOptions.ChangeListener(_listener.Socket, level, name, value);
+                }
             }
             catch (SocketException refused)
             {

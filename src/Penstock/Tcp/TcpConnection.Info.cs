@@ -137,9 +137,6 @@ internal sealed partial class TcpConnection
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
 
-    /// <summary>The peer's FIN has come, in order.</summary>
-    public bool FinReceived => _finReceived;
-
     /// <summary>What is ready now, as poll(2) tells it: level, not edge. Never waits for the owner.</summary>
     public SocketEvents PollEvents
     {
