@@ -279,6 +279,9 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
     /// <summary>Subscribes. Only the owner, who has just seen that what it wants is not there yet.</summary>
     public void AddWaiter(SocketWaiter waiter) => _waiters.Add(waiter);
 
+    /// <summary>Subscribes for the socket's life: <paramref name="observer"/> stays when it has fired.</summary>
+    public void Observe(SocketWaiter observer) => _waiters.Observe(observer);
+
     /// <summary>Unsubscribes; false when the waiter has fired or is about to. Anybody.</summary>
     public bool RemoveWaiter(SocketWaiter waiter) => _waiters.Remove(waiter);
 

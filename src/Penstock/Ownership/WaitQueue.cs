@@ -7,6 +7,10 @@ internal struct WaitQueue
 {
     private SpinGate _gate;
     private SocketWaiter? _first;
+    private SocketWaiter? _observer;
+
+    /// <summary>One that stays when it has fired: for those who watch a socket for all its life (epoll). Set once, before anything happens at the socket.</summary>
+    public void Observe(SocketWaiter observer) => Volatile.Write(ref _observer, observer);
 
     public readonly bool HasWaiters => _first is not null;
 
@@ -47,6 +51,11 @@ internal struct WaitQueue
     /// <summary>Fires every waiter that is interested in one of <paramref name="events"/>.</summary>
     public void Fire(SocketEvents events)
     {
+        if (Volatile.Read(ref _observer) is { } observer && (observer.Interest & events) != 0)
+        {
+            observer.Fire(events);
+        }
+
         if (Volatile.Read(ref _first) is null)
         {
             return;

@@ -181,6 +181,9 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
         }
     }
 
+    /// <summary>Subscribes for the listener's life: <paramref name="observer"/> stays when it has fired, and is told of each connection that can be accepted.</summary>
+    public void Observe(SocketWaiter observer) => _waiters.Observe(observer);
+
     public void RemoveWaiter(SocketWaiter waiter) => _waiters.Remove(waiter);
 
     /// <summary>Stops listening: what was not accepted is reset, requests find nobody (Linux: inet_csk_listen_stop).</summary>

@@ -79,18 +79,16 @@ internal sealed partial class TcpConnection
     /// <summary>SO_SNDBUF: fixed by the application; doubled for overhead as Linux does.</summary>
     public void SetSendBuffer(int bytes)
     {
-        TcpSettings settings = _tcp.Settings;
         Memory.SendBufferLocked = true;
-        Memory.SendBuffer = Math.Max((int)Math.Min((long)Math.Min(bytes, settings.CoreSendMax) * 2, int.MaxValue), settings.SendBufferMin);
+        Memory.SendBuffer = _tcp.Settings.FixedSendBuffer(bytes);
         CheckSendSpace();
     }
 
     /// <summary>SO_RCVBUF.</summary>
     public void SetReceiveBuffer(int bytes)
     {
-        TcpSettings settings = _tcp.Settings;
         Memory.ReceiveBufferLocked = true;
-        Memory.ReceiveBuffer = Math.Max((int)Math.Min((long)Math.Min(bytes, settings.CoreReceiveMax) * 2, int.MaxValue), settings.ReceiveBufferMin);
+        Memory.ReceiveBuffer = _tcp.Settings.FixedReceiveBuffer(bytes);
     }
 
     public byte TypeOfService

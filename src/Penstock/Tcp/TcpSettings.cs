@@ -184,4 +184,10 @@ internal sealed class TcpSettings
 
     /// <summary>Payload bytes a queued buffer is filled to; 0 leaves it to the stack (up to 64 KiB), 1 means one segment.</summary>
     public int SizeGoal;
+
+    /// <summary>The send buffer that SO_SNDBUF with <paramref name="bytes"/> makes: doubled for overhead, within Linux's bounds.</summary>
+    public int FixedSendBuffer(int bytes) => Math.Max((int)Math.Min((long)Math.Min(bytes, CoreSendMax) * 2, int.MaxValue), SendBufferMin);
+
+    /// <summary>The receive buffer that SO_RCVBUF with <paramref name="bytes"/> makes.</summary>
+    public int FixedReceiveBuffer(int bytes) => Math.Max((int)Math.Min((long)Math.Min(bytes, CoreReceiveMax) * 2, int.MaxValue), ReceiveBufferMin);
 }

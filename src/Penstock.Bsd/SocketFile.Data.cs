@@ -1,0 +1,439 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using Penstock.Sockets;
+using Penstock.Tcp;
+
+namespace Penstock.Bsd;
+
+/// <summary>Sending and receiving.</summary>
+internal sealed partial class SocketFile
+{
+    public const int FlagOutOfBand = 1, FlagPeek = 2, FlagControlTruncated = 8, FlagTruncate = 0x20, FlagDontWait = 0x40, FlagEndOfRecord = 0x80, FlagWaitAll = 0x100,
+        FlagErrorQueue = 0x2000, FlagNoSignal = 0x4000, FlagMore = 0x8000, FlagZeroCopy = 0x4000000, FlagFastOpen = 0x20000000;
+
+    /// <summary>Bytes of an error queue's control message: a sock_extended_err and the address of an offender, which zero-copy has none of.</summary>
+    private const int ExtendedErrorLength = 32;
+
+    private volatile bool _wantsTurn;
+
+    public override unsafe int Read(Span<byte> buffer)
+    {
+        if (buffer.IsEmpty)
+        {
+            return 0;
+        }
+
+        fixed (byte* address = buffer)
+        {
+            var vector = new IoVector(address, (nuint)buffer.Length);
+            return Receive(new IoVectors(&vector, 1), 0);
+        }
+    }
+
+    public override unsafe int Write(ReadOnlySpan<byte> data)
+    {
+        fixed (byte* address = data)
+        {
+            var vector = new IoVector(address, (nuint)data.Length);
+            return Send(new IoVectors(&vector, 1), 0);
+        }
+    }
+
+    /// <summary>recv and its kin: what has come, at least one byte, or all of it with MSG_WAITALL; 0 at the end.</summary>
+    public int Receive(IoVectors vectors, int flags)
+    {
+        if (_socket is null)
+        {
+            return Result.Fail(Errno.ENOTCONN);
+        }
+
+        long size = vectors.Length;
+        if (size < 0)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        if (size == 0)
+        {
+            return 0;
+        }
+
+        if ((flags & FlagTruncate) != 0)
+        {
+            return Discard(size, flags);
+        }
+
+        if ((flags & FlagPeek) != 0 && vectors.Count > 1)
+        {
+            return PeekMany(vectors, size, flags);
+        }
+
+        if (vectors.HasNull && Connection is { ReadableBytes: > 0 })
+        {
+            return Result.Fail(Errno.EFAULT);
+        }
+
+        bool waits = !NonBlocking && (flags & FlagDontWait) == 0;
+        long target = (flags & FlagWaitAll) != 0 ? size : 1;
+        long done = 0;
+        var wait = new Blocking(this, waits, waits ? ReceiveDeadline() : Pace.Never);
+        try
+        {
+            do
+            {
+                int result = ReceiveStep(vectors, flags, size, ref done);
+                if (result <= 0 && result != Result.WouldBlock)
+                {
+                    return done > 0 ? (int)done : result;
+                }
+            }
+            while (done < target && wait.Again());
+
+            return done > 0 ? (int)done : Result.WouldBlock;
+        }
+        finally
+        {
+            wait.End();
+        }
+    }
+
+    /// <summary>recvmsg: with control messages, and the error queue when it is asked for.</summary>
+    public int ReceiveMessage(IoVectors vectors, int flags, scoped ref ControlMessages control, out int flagsOut)
+    {
+        flagsOut = 0;
+        if ((flags & FlagErrorQueue) != 0)
+        {
+            return ReceiveError(ref control, out flagsOut);
+        }
+
+        int received = Receive(vectors, flags);
+        if (received >= 0 && _reportsQueue && Connection is { } connection)
+        {
+            Span<byte> queued = stackalloc byte[4];
+
+            BinaryPrimitives.WriteInt32LittleEndian(queued, connection.ReadableHint);
+            control.Add(LevelTcp, TcpInq, queued);
+        }
+
+        flagsOut |= control.IsTruncated ? FlagControlTruncated : 0;
+        return received;
+    }
+
+    /// <summary>send and its kin: all of it, waiting for room, unless the socket is non-blocking.</summary>
+    public int Send(IoVectors vectors, int flags)
+    {
+        if (_socket is not { } socket)
+        {
+            return Result.Fail((flags & FlagFastOpen) != 0 ? Errno.EOPNOTSUPP : Errno.EPIPE);
+        }
+
+        if ((flags & FlagFastOpen) != 0)
+        {
+            return Result.Fail(Errno.EOPNOTSUPP);
+        }
+
+        long size = vectors.Length;
+        if (size < 0)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        if (vectors.HasNull)
+        {
+            return Result.Fail(Errno.EFAULT);
+        }
+
+        TcpSendFlags how = ((flags & FlagMore) != 0 ? TcpSendFlags.More : 0)
+            | ((flags & FlagEndOfRecord) != 0 ? TcpSendFlags.EndOfRecord : 0)
+            | ((flags & FlagOutOfBand) != 0 ? TcpSendFlags.OutOfBand : 0);
+        bool waits = !NonBlocking && (flags & FlagDontWait) == 0;
+        return (flags & FlagZeroCopy) != 0 && _zeroCopy
+            ? SendZeroCopy(socket, vectors, how, waits)
+            : SendCopied(socket, vectors, how, waits);
+    }
+
+    /// <summary>splice(2) out of the socket: what has come goes into a pipe.</summary>
+    public int SpliceTo(PipeFile pipe, int most, bool waits)
+    {
+        if (_socket is not { } socket)
+        {
+            return Result.Fail(Errno.ENOTCONN);
+        }
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        var wait = new Blocking(this, waits && !NonBlocking, ReceiveDeadline());
+        try
+        {
+            do
+            {
+                int room = Math.Min(Math.Min(most, pipe.Room), 65536);
+                if (room == 0)
+                {
+                    return most == 0 ? 0 : Result.WouldBlock;
+                }
+
+                if (socket.Connection.IsAtMark)
+                {
+                    // The urgent byte is no part of what splice moves, and it does not step over it (Linux: tcp_splice_read).
+                    return 0;
+                }
+
+                int received = socket.TryReceive(buffer.AsSpan(0, room), TcpReceiveFlags.None, out SocketError error);
+                if (received > 0)
+                {
+                    return pipe.TryWrite(buffer.AsSpan(0, received));
+                }
+
+                if (received != TcpConnection.WouldBlock)
+                {
+                    return received == 0 ? 0 : Result.Fail(error);
+                }
+            }
+            while (wait.Again());
+
+            return Result.WouldBlock;
+        }
+        finally
+        {
+            wait.End();
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>splice(2) into the socket: what a pipe holds is sent.</summary>
+    public int SpliceFrom(PipeFile pipe, int most, bool more, bool waits)
+    {
+        if (_socket is not { } socket)
+        {
+            return Result.Fail(Errno.EPIPE);
+        }
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        var wait = new Blocking(this, waits && !NonBlocking, SendDeadline());
+        try
+        {
+            do
+            {
+                // One at a time, so that no byte is looked at by two.
+                lock (pipe)
+                {
+                    int count = pipe.Peek(buffer.AsSpan(0, Math.Min(most, 65536)));
+                    if (count == 0)
+                    {
+                        return (pipe.Poll() & PollMask.HangUp) != 0 || most == 0 ? 0 : Result.WouldBlock;
+                    }
+
+                    int sent = socket.TrySend(buffer.AsSpan(0, count), more ? TcpSendFlags.More : TcpSendFlags.None, out SocketError error);
+                    if (sent > 0)
+                    {
+                        pipe.Skip(sent);
+                        return sent;
+                    }
+
+                    if (sent == TcpConnection.Failed)
+                    {
+                        return Result.Fail(error);
+                    }
+                }
+            }
+            while (wait.Again());
+
+            return Result.WouldBlock;
+        }
+        finally
+        {
+            wait.End();
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    private int ReceiveStep(IoVectors vectors, int flags, long size, ref long done)
+    {
+        if (_socket is not { } socket)
+        {
+            return Result.Fail(Errno.ENOTCONN);
+        }
+
+        TcpReceiveFlags how = ((flags & FlagPeek) != 0 ? TcpReceiveFlags.Peek : 0) | ((flags & FlagOutOfBand) != 0 ? TcpReceiveFlags.OutOfBand : 0);
+        while (done < size)
+        {
+            Span<byte> part = vectors.At(done);
+            int received = socket.TryReceive(part, how, out SocketError error);
+            if (received <= 0)
+            {
+                return received switch
+                {
+                    TcpConnection.WouldBlock => Result.WouldBlock,
+                    TcpConnection.Failed => Result.Fail(error),
+                    _ => 0,
+                };
+            }
+
+            done += received;
+            if (how != TcpReceiveFlags.None || received < part.Length || socket.Connection.IsAtMark)
+            {
+                // At the mark a read stops, so that the reader can find it.
+                break;
+            }
+        }
+
+        return 1;
+    }
+
+    private unsafe int PeekMany(IoVectors vectors, long size, int flags)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(size, 1 << 20));
+        try
+        {
+            int received;
+            fixed (byte* address = buffer)
+            {
+                var one = new IoVector(address, (nuint)Math.Min(size, buffer.Length));
+                received = Receive(new IoVectors(&one, 1), flags);
+            }
+
+            if (received > 0)
+            {
+                vectors.CopyFrom(buffer.AsSpan(0, received));
+            }
+
+            return received;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>MSG_TRUNC: the bytes are taken and thrown away.</summary>
+    private unsafe int Discard(long size, int flags)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        try
+        {
+            long done = 0;
+            while (done < size)
+            {
+                int received;
+                fixed (byte* address = buffer)
+                {
+                    var one = new IoVector(address, (nuint)Math.Min(size - done, buffer.Length));
+                    received = Receive(new IoVectors(&one, 1), (flags & ~FlagTruncate) | (done > 0 && (flags & FlagWaitAll) == 0 ? FlagDontWait : 0));
+                }
+
+                if (received <= 0)
+                {
+                    return done > 0 ? (int)done : received;
+                }
+
+                done += received;
+            }
+
+            return (int)done;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>MSG_ERRQUEUE: the oldest notification of zero-copy sends, as a sock_extended_err. Never waits.</summary>
+    private int ReceiveError(scoped ref ControlMessages control, out int flagsOut)
+    {
+        flagsOut = 0;
+        if (_socket is not { } socket || !socket.TryReadZeroCopyNotification(out ZeroCopyNotification notification))
+        {
+            return Result.WouldBlock;
+        }
+
+        const byte OriginZeroCopy = 5, CodeCopied = 1;
+        Span<byte> data = stackalloc byte[ExtendedErrorLength];
+        data.Clear();
+        data[4] = OriginZeroCopy;
+        data[6] = notification.Copied ? CodeCopied : (byte)0;
+        BinaryPrimitives.WriteUInt32LittleEndian(data[8..], notification.First);
+        BinaryPrimitives.WriteUInt32LittleEndian(data[12..], notification.Last);
+        const int ReceiveErrors = 11; // IP_RECVERR
+        control.Add(LevelIp, ReceiveErrors, data);
+        flagsOut = FlagErrorQueue | (control.IsTruncated ? FlagControlTruncated : 0);
+        return 0;
+    }
+
+    private int SendCopied(TcpSocket socket, IoVectors vectors, TcpSendFlags how, bool waits)
+    {
+        var source = new VectorSource(vectors);
+        long done = 0;
+        var wait = new Blocking(this, waits, waits ? SendDeadline() : Pace.Never);
+        try
+        {
+            do
+            {
+                if (done > 0 && socket.Connection.Error != SocketError.Success)
+                {
+                    // What was queued counts; the error is for the next call.
+                    return (int)done;
+                }
+
+                int sent = socket.TrySend(ref source, how, out SocketError error);
+                if (sent == TcpConnection.Failed)
+                {
+                    return done > 0 ? (int)done : Result.Fail(error);
+                }
+
+                done += Math.Max(sent, 0);
+                if (source.Remaining == 0)
+                {
+                    return (int)done;
+                }
+            }
+            while (wait.Again());
+
+            return done > 0 ? (int)done : Result.WouldBlock;
+        }
+        finally
+        {
+            wait.End();
+        }
+    }
+
+    private int SendZeroCopy(TcpSocket socket, IoVectors vectors, TcpSendFlags how, bool waits)
+    {
+        var attempt = new TcpSocket.ZeroCopyAttempt(socket, BorrowedMemory.Sequence(vectors));
+        var wait = new Blocking(this, waits, waits ? SendDeadline() : Pace.Never);
+        SocketError error = SocketError.Success;
+        try
+        {
+            while (!attempt.Try(how, out error) && error == SocketError.Success)
+            {
+                if (!attempt.HasTurn)
+                {
+                    // Another thread's send has it; that one tells when it is done.
+                    _wantsTurn = true;
+                }
+
+                if (!wait.Again())
+                {
+                    break;
+                }
+            }
+        }
+        finally
+        {
+            wait.End();
+            attempt.End();
+            if (_wantsTurn)
+            {
+                _wantsTurn = false;
+                Notify(PollMask.WakeWritable);
+            }
+        }
+
+        return attempt.Queued > 0 || attempt.IsDone ? (int)attempt.Queued : error == SocketError.Success ? Result.WouldBlock : Result.Fail(error);
+    }
+
+    private long ReceiveDeadline() => _receiveTimeoutNanos > 0 ? Pace.NowNanos + _receiveTimeoutNanos : Pace.Never;
+
+    private long SendDeadline() => _sendTimeoutNanos > 0 ? Pace.NowNanos + _sendTimeoutNanos : Pace.Never;
+}

@@ -1,0 +1,317 @@
+using System.Buffers.Binary;
+using System.Net.Sockets;
+using System.Text;
+using Penstock.Sockets;
+using Penstock.Tcp;
+using Penstock.Tcp.Congestion;
+using Penstock.Time;
+
+namespace Penstock.Bsd;
+
+/// <summary>setsockopt, getsockopt and ioctl by Linux's numbers. What is set before there is a connection is kept and applied to it, and to what a listener accepts.</summary>
+internal sealed partial class SocketFile
+{
+    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36;
+
+    private readonly Dictionary<(int Level, int Name), int> _set = [];
+    private bool _freeBind;
+    private bool _zeroCopy;
+    private bool _reportsQueue;
+    private LingerOption? _linger;
+    private long _receiveTimeoutNanos;
+    private long _sendTimeoutNanos;
+
+    public int SetOption(int level, int name, ReadOnlySpan<byte> value)
+    {
+        switch (level, name)
+        {
+            case (LevelSocket, 13): // SO_LINGER
+                return SetLinger(value);
+            case (LevelSocket, 20 or 66): // SO_RCVTIMEO
+                return SetTimeout(value, ref _receiveTimeoutNanos);
+            case (LevelSocket, 21 or 67): // SO_SNDTIMEO
+                return SetTimeout(value, ref _sendTimeoutNanos);
+            case (LevelTcp, 13): // TCP_CONGESTION
+                return SetCongestion(value);
+            case (LevelIp, 1) when value.Length is >= 1 and < 4: // IP_TOS
+            case (LevelIp, 2) when value.Length is >= 1 and < 4: // IP_TTL
+                return SetNumber(level, name, value[0]);
+            default:
+                return value.Length < 4 ? Result.Fail(Errno.EINVAL) : SetNumber(level, name, BinaryPrimitives.ReadInt32LittleEndian(value));
+        }
+    }
+
+    /// <summary>Writes an option's value; the number of bytes written, or a negative error number.</summary>
+    public int GetOption(int level, int name, Span<byte> value)
+    {
+        TcpConnection? connection = Connection;
+        switch (level, name)
+        {
+            case (LevelTcp, 11): // TCP_INFO
+                return TcpInfoLayout.Write(Info(connection), value);
+            case (LevelTcp, 26): // TCP_CC_INFO: neither CUBIC nor Reno has any
+                return 0;
+            case (LevelTcp, 13): // TCP_CONGESTION
+                return Copy(Encoding.ASCII.GetBytes((connection?.Congestion.Name ?? _congestion ?? stack.Sysctl.Get("net.ipv4.tcp_congestion_control")).PadRight(16, '\0')), value);
+            case (LevelSocket, 55): // SO_MEMINFO
+                return TcpInfoLayout.WriteMemory(Info(connection), value);
+            case (LevelSocket, 13): // SO_LINGER
+                Span<byte> linger = stackalloc byte[8];
+                BinaryPrimitives.WriteInt32LittleEndian(linger, _linger is { Enabled: true } ? 1 : 0);
+                BinaryPrimitives.WriteInt32LittleEndian(linger[4..], _linger?.LingerTime ?? 0);
+                return Copy(linger, value);
+            case (LevelSocket, 20 or 66):
+                return WriteTimeout(_receiveTimeoutNanos, value);
+            case (LevelSocket, 21 or 67):
+                return WriteTimeout(_sendTimeoutNanos, value);
+            default:
+                if (GetNumber(level, name, connection) is not { } number)
+                {
+                    return Result.Fail(level is LevelIp or LevelSocket or LevelTcp ? Errno.ENOPROTOOPT : Errno.EOPNOTSUPP);
+                }
+
+                Span<byte> bytes = stackalloc byte[4];
+                BinaryPrimitives.WriteInt32LittleEndian(bytes, (int)number);
+                return Copy(bytes, value);
+        }
+    }
+
+    /// <summary>ioctl: the requests that write an int. A negative error number, else 0.</summary>
+    public int Control(ulong request, out int value)
+    {
+        value = 0;
+        TcpConnection? connection = Connection;
+        switch (request)
+        {
+            case 0x541B: // SIOCINQ, FIONREAD
+                if (IsListening)
+                {
+                    return Result.Fail(Errno.EINVAL);
+                }
+
+                value = Math.Max(0, connection?.ReadableBytes ?? 0);
+                return 0;
+            case 0x5411: // SIOCOUTQ
+                value = connection is null || IsOpening ? 0 : connection.UnacknowledgedBytes;
+                return IsListening ? Result.Fail(Errno.EINVAL) : 0;
+            case 0x894B: // SIOCOUTQNSD
+                value = connection is null || IsOpening ? 0 : connection.Snapshot().NotSent;
+                return IsListening ? Result.Fail(Errno.EINVAL) : 0;
+            case 0x8905: // SIOCATMARK
+                value = connection is { IsAtMark: true } ? 1 : 0;
+                return 0;
+            default:
+                return Result.Fail(Errno.ENOTTY);
+        }
+    }
+
+    private string? _congestion;
+
+    /// <summary>What TCP_INFO and SO_MEMINFO tell, for a socket that is no connection too.</summary>
+    private TcpInfo Info(TcpConnection? connection) => connection?.Snapshot() ?? new TcpInfo
+    {
+        State = IsListening ? TcpConnectionState.Listen : TcpConnectionState.Closed,
+        Local = LocalEndPoint,
+        Remote = new System.Net.IPEndPoint(System.Net.IPAddress.Any, 0),
+        ReceiveQueue = _listener?.Pending ?? 0,
+        SendQueue = _listener?.Socket.Backlog ?? 0,
+        SendBuffer = (int)GetNumber(LevelSocket, 7, null)!,
+        ReceiveBuffer = (int)GetNumber(LevelSocket, 8, null)!,
+    };
+
+    private int SetNumber(int level, int name, int value)
+    {
+        if (NumberedOptions.Change(level, name, value) is not { } change)
+        {
+            return Result.Fail(Errno.ENOPROTOOPT);
+        }
+
+        if (NumberedOptions.Check(level, name, value) is var refused and not Errno.None)
+        {
+            return Result.Fail(refused);
+        }
+
+        TcpSocketListener? listener;
+        lock (_gate)
+        {
+            _set[(level, name)] = value;
+            listener = _listener;
+        }
+
+        switch (level, name)
+        {
+            case (NumberedOptions.LevelIp, 15): // IP_FREEBIND
+                _freeBind = value != 0;
+                break;
+            case (NumberedOptions.LevelSocket, 60): // SO_ZEROCOPY
+                _zeroCopy = value != 0;
+                break;
+            case (NumberedOptions.LevelTcp, TcpInq):
+                _reportsQueue = value != 0;
+                break;
+        }
+
+        Change(change);
+        if (listener is not null)
+        {
+            NumberedOptions.ChangeListener(listener.Socket, level, name, value);
+        }
+
+        return 0;
+    }
+
+    private long? GetNumber(int level, int name, TcpConnection? connection)
+    {
+        int? set;
+        lock (_gate)
+        {
+            set = _set.TryGetValue((level, name), out int value) ? value : null;
+        }
+
+        TcpSettings settings = stack.Tcp.Settings;
+        return (level, name) switch
+        {
+            (LevelSocket, 3) => 1, // SO_TYPE
+            (LevelSocket, 4) => connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection)), // SO_ERROR
+            (LevelSocket, 30) => IsListening ? 1 : 0, // SO_ACCEPTCONN
+            (LevelSocket, 38) => LevelTcp, // SO_PROTOCOL
+            (LevelSocket, 39) => 2, // SO_DOMAIN
+            (LevelTcp, 9) => NumberedOptions.DeferredSeconds(set ?? 0), // TCP_DEFER_ACCEPT
+            (LevelTcp, 2) when connection is null || IsOpening => set is > 0 ? set : DefaultSegment, // TCP_MAXSEG
+            _ when connection is not null && NumberedOptions.Read(connection, level, name) is { } now => now,
+            (LevelSocket, 7) => set is { } bytes ? settings.FixedSendBuffer(bytes) : settings.SendBufferDefault,
+            (LevelSocket, 8) => set is { } bytes ? settings.FixedReceiveBuffer(bytes) : settings.ReceiveBufferDefault,
+            _ when set is not null => set,
+            (LevelSocket, 18) or (LevelIp, 10) or (LevelTcp, 12) => 1, // SO_RCVLOWAT, IP_MTU_DISCOVER, TCP_QUICKACK
+            (LevelSocket, 47) => -1, // SO_MAX_PACING_RATE
+            (LevelIp, 2) => settings.TimeToLive,
+            (LevelTcp, 4) => settings.KeepAliveTime,
+            (LevelTcp, 5) => settings.KeepAliveInterval,
+            (LevelTcp, 6) => settings.KeepAliveProbes,
+            (LevelTcp, 7) => settings.SynRetries,
+            (LevelTcp, 8) => settings.FinTimeout,
+            (LevelTcp, 44) => settings.RtoMaxMilliseconds,
+            (LevelTcp, 45) => settings.RtoMinMicroseconds,
+            _ => NumberedOptions.Change(level, name, 0) is null ? null : 0,
+        };
+    }
+
+    /// <summary>Linux: TCP_MSS_DEFAULT.</summary>
+    private const int DefaultSegment = 536;
+
+    private int SetLinger(ReadOnlySpan<byte> value)
+    {
+        if (value.Length < 8)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        _linger = new LingerOption(BinaryPrimitives.ReadInt32LittleEndian(value) != 0, Math.Max(0, BinaryPrimitives.ReadInt32LittleEndian(value[4..])));
+        if (_socket is { } socket)
+        {
+            socket.LingerState = _linger;
+        }
+
+        return 0;
+    }
+
+    private static int SetTimeout(ReadOnlySpan<byte> value, ref long nanos)
+    {
+        if (value.Length < 16)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        long seconds = BinaryPrimitives.ReadInt64LittleEndian(value);
+        long micros = BinaryPrimitives.ReadInt64LittleEndian(value[8..]);
+        if (micros is < 0 or >= 1_000_000)
+        {
+            return Result.Fail(Errno.EDOM);
+        }
+
+        // A negative time is no time at all, and one beyond a century is for ever (0).
+        nanos = seconds < 0 ? 1 : seconds > 100L * 365 * 86400 ? 0 : (seconds * Nanos.PerSecond) + (micros * Nanos.PerMicrosecond);
+        return 0;
+    }
+
+    private static int WriteTimeout(long nanos, Span<byte> value)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, nanos / Nanos.PerSecond);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes[8..], nanos % Nanos.PerSecond / Nanos.PerMicrosecond);
+        return Copy(bytes, value);
+    }
+
+    private int SetCongestion(ReadOnlySpan<byte> value)
+    {
+        int end = value.IndexOf((byte)0);
+        string name = Encoding.ASCII.GetString(end < 0 ? value : value[..end]);
+        if (!CongestionControl.Available.Contains(name))
+        {
+            return Result.Fail(Errno.ENOENT);
+        }
+
+        _congestion = name;
+        Change(c => c.SetCongestionControl(name));
+        return 0;
+    }
+
+    private static int Copy(ReadOnlySpan<byte> from, Span<byte> to)
+    {
+        int count = Math.Min(from.Length, to.Length);
+        from[..count].CopyTo(to);
+        return count;
+    }
+
+    /// <summary>Changes an option now, and on every connection that this socket will stand for or accept.</summary>
+    private void Change(Action<TcpConnection> change)
+    {
+        TcpConnection? connection;
+        lock (_gate)
+        {
+            _prepared.Add(change);
+            connection = Connection;
+        }
+
+        if (connection is not null)
+        {
+            connection.Own();
+            change(connection);
+            connection.Release();
+        }
+    }
+
+    private void Prepare(TcpConnection connection)
+    {
+        lock (_gate)
+        {
+            foreach (Action<TcpConnection> change in _prepared)
+            {
+                change(connection);
+            }
+        }
+    }
+
+    /// <summary>An accepted socket begins with its listener's options.</summary>
+    private void InheritFrom(SocketFile listener)
+    {
+        lock (listener._gate)
+        {
+            _prepared.AddRange(listener._prepared);
+            foreach (((int, int) name, int value) in listener._set)
+            {
+                _set[name] = value;
+            }
+        }
+
+        _zeroCopy = listener._zeroCopy;
+        _reportsQueue = listener._reportsQueue;
+        _linger = listener._linger;
+        _receiveTimeoutNanos = listener._receiveTimeoutNanos;
+        _sendTimeoutNanos = listener._sendTimeoutNanos;
+        if (_socket is { } socket)
+        {
+            socket.LingerState = _linger;
+        }
+    }
+}

@@ -1,0 +1,370 @@
+using System.Net;
+using System.Net.Sockets;
+using Penstock.Ownership;
+using Penstock.Sockets;
+using Penstock.Tcp;
+
+namespace Penstock.Bsd;
+
+/// <summary>
+/// A TCP socket as Linux's socket calls know it: fresh, bound, listening, connecting, connected, in one object that goes from one to the other. Results are the kernel's own
+/// (<see cref="Result"/>). Thread-safe; what a caller's memory is needed for, it is needed during the call only, but for zero-copy sends.
+/// </summary>
+internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFile(pace)
+{
+    private readonly object _gate = new();
+    private readonly List<Action<TcpConnection>> _prepared = [];
+    private IPEndPoint? _bound;
+    private volatile TcpSocket? _socket;
+    private volatile TcpSocketListener? _listener;
+    private bool _connecting;
+
+    public TcpConnection? Connection => _socket?.Connection;
+
+    public bool IsListening => _listener is not null;
+
+    public int Bind(IPEndPoint address)
+    {
+        lock (_gate)
+        {
+            if (_bound is not null || _socket is not null || _listener is not null)
+            {
+                return Result.Fail(Errno.EINVAL);
+            }
+
+            if (!address.Address.Equals(IPAddress.Any) && !_freeBind && !stack.Ip.IsLocal(Wire.IpAddress.From(address.Address)))
+            {
+                return Result.Fail(Errno.EADDRNOTAVAIL);
+            }
+
+            _bound = address;
+            return 0;
+        }
+    }
+
+    public int Listen(int backlog)
+    {
+        lock (_gate)
+        {
+            if (_socket is not null)
+            {
+                return Result.Fail(Errno.EINVAL);
+            }
+
+            if (_listener is not null)
+            {
+                // Linux changes the backlog of a listener in place; ours keeps the first.
+                return 0;
+            }
+
+            try
+            {
+                var options = new TcpListenOptions(_bound ?? new IPEndPoint(IPAddress.Any, 0))
+                {
+                    Backlog = backlog <= 0 ? 1 : backlog,
+                    Prepare = Prepare,
+                    AnyDestination = _freeBind && _bound is { } bound && !bound.Address.Equals(IPAddress.Any)
+                        && !stack.Ip.IsLocal(Wire.IpAddress.From(bound.Address)),
+                };
+                _listener = stack.ListenTcp(options);
+                _listener.Socket.Observe(new StackObserver(this));
+                foreach (((int level, int name), int value) in _set)
+                {
+                    NumberedOptions.ChangeListener(_listener.Socket, level, name, value);
+                }
+            }
+            catch (SocketException refused)
+            {
+                return Result.Fail(refused.SocketErrorCode);
+            }
+        }
+
+        Notify(PollMask.Any);
+        return 0;
+    }
+
+    /// <summary>The next connection, waiting for it unless the socket is non-blocking.</summary>
+    public int Accept(bool nonBlocking, out SocketFile? accepted)
+    {
+        accepted = null;
+        if (_listener is null)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        var wait = new Blocking(this, !NonBlocking, ReceiveDeadline());
+        try
+        {
+            do
+            {
+                if (_listener is not { } listener)
+                {
+                    return Result.Fail(Errno.EINVAL);
+                }
+
+                if (listener.TryAccept() is { } socket)
+                {
+                    accepted = new SocketFile(stack, Pace) { NonBlocking = nonBlocking, _socket = socket };
+                    socket.Connection.Observe(new StackObserver(accepted));
+                    accepted.InheritFrom(this);
+                    return 0;
+                }
+            }
+            while (wait.Again());
+
+            return Result.WouldBlock;
+        }
+        finally
+        {
+            wait.End();
+        }
+    }
+
+    public int Connect(IPEndPoint remote)
+    {
+        bool again;
+        lock (_gate)
+        {
+            if (_listener is not null || (_socket is not null && !_connecting))
+            {
+                return Result.Fail(Errno.EISCONN);
+            }
+
+            again = _connecting;
+            if (!again)
+            {
+                try
+                {
+                    _socket = stack.BeginConnectTcp(remote, new TcpConnectOptions { LocalEndPoint = _bound, Prepare = PrepareActive });
+                }
+                catch (SocketException failed)
+                {
+                    return Result.Fail(failed.SocketErrorCode);
+                }
+
+                _socket.LingerState = _linger;
+                _connecting = true;
+            }
+        }
+
+        if (again && NonBlocking && IsOpening)
+        {
+            return Result.Fail(Errno.EALREADY);
+        }
+
+        var wait = new Blocking(this, !NonBlocking, SendDeadline());
+        try
+        {
+            while (IsOpening)
+            {
+                if (!wait.Again())
+                {
+                    return Result.Fail(Errno.EINPROGRESS);
+                }
+            }
+
+            return EndConnect();
+        }
+        finally
+        {
+            wait.End();
+        }
+    }
+
+    /// <summary>connect(2) to AF_UNSPEC: the connection is reset, and the socket is as if fresh.</summary>
+    public int Disconnect()
+    {
+        lock (_gate)
+        {
+            _socket?.Abort();
+            _socket = null;
+            _listener?.Dispose();
+            _listener = null;
+            _connecting = false;
+            _bound = null;
+        }
+
+        Notify(PollMask.Any);
+        return 0;
+    }
+
+    public int Shutdown(int how)
+    {
+        if (how is < 0 or > 2)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        if (_listener is { } listener)
+        {
+            if (how != (int)SocketShutdown.Send)
+            {
+                lock (_gate)
+                {
+                    _listener = null;
+                }
+
+                listener.Dispose();
+                Notify(PollMask.Any);
+            }
+
+            return 0;
+        }
+
+        if (_socket is not { } socket)
+        {
+            return Result.Fail(Errno.ENOTCONN);
+        }
+
+        try
+        {
+            socket.Shutdown((SocketShutdown)how);
+            return 0;
+        }
+        catch (SocketException wrong)
+        {
+            return Result.Fail(wrong.SocketErrorCode);
+        }
+    }
+
+    /// <summary>The local address; a fresh socket's is any.</summary>
+    public IPEndPoint LocalEndPoint => _socket?.LocalEndPoint ?? _listener?.LocalEndPoint ?? _bound ?? new IPEndPoint(IPAddress.Any, 0);
+
+    /// <summary>The peer's address; null without a peer.</summary>
+    public IPEndPoint? RemoteEndPoint => _socket is { State: not (TcpConnectionState.Closed or TcpConnectionState.SynSent) } socket ? socket.RemoteEndPoint : null;
+
+    public override PollMask Poll()
+    {
+        if (_listener is { } listener)
+        {
+            return listener.Pending > 0 ? PollMask.In | PollMask.ReadNormal : PollMask.None;
+        }
+
+        if (Connection is not { } connection)
+        {
+            return PollMask.Out | PollMask.WriteNormal | PollMask.HangUp;
+        }
+
+        SocketEvents events = connection.PollEvents;
+        PollMask mask = PollMask.None;
+        mask |= (events & SocketEvents.Readable) != 0 ? PollMask.In | PollMask.ReadNormal : 0;
+        mask |= (events & SocketEvents.Writable) != 0 ? PollMask.Out | PollMask.WriteNormal : 0;
+        mask |= (events & SocketEvents.Urgent) != 0 ? PollMask.Priority : 0;
+        mask |= (events & (SocketEvents.Error | SocketEvents.Released)) != 0 ? PollMask.Error : 0;
+        mask |= (events & SocketEvents.HangUp) != 0 ? PollMask.HangUp : 0;
+        return mask | (connection.ReceiveEnded ? PollMask.PeerHangUp : 0);
+    }
+
+    protected override int OnClose()
+    {
+        TcpSocketListener? listener;
+        TcpSocket? socket;
+        lock (_gate)
+        {
+            (listener, socket) = (_listener, _socket);
+        }
+
+        listener?.Dispose();
+        if (socket is not null)
+        {
+            if (_linger is { Enabled: true, LingerTime: > 0 } linger)
+            {
+                Linger(socket, linger.LingerTime);
+            }
+
+            socket.Dispose();
+        }
+
+        return 0;
+    }
+
+    private void PrepareActive(TcpConnection connection)
+    {
+        Prepare(connection);
+        connection.Observe(new StackObserver(this));
+    }
+
+    private bool IsOpening => Connection is { State: TcpConnectionState.SynSent or TcpConnectionState.SynReceived };
+
+    private int EndConnect()
+    {
+        lock (_gate)
+        {
+            if (_socket is not { } socket)
+            {
+                return Result.Fail(Errno.ECONNABORTED);
+            }
+
+            _connecting = false;
+            if (socket.State != TcpConnectionState.Closed)
+            {
+                return 0;
+            }
+
+            SocketError error = TakeError(socket.Connection);
+            socket.Dispose();
+            _socket = null;
+            return error == SocketError.Success ? Result.Fail(Errno.ECONNABORTED) : Result.Fail(error);
+        }
+    }
+
+    /// <summary>SO_LINGER with a time: close waits until everything is acknowledged, or for that long.</summary>
+    private void Linger(TcpSocket socket, int seconds)
+    {
+        TcpConnection connection = socket.Connection;
+        if (connection.State == TcpConnectionState.Closed || connection.ReadableBytes > 0)
+        {
+            return;
+        }
+
+        try
+        {
+            socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (SocketException)
+        {
+            return;
+        }
+
+        var wait = new Blocking(this, true, Pace.After(seconds * 1000L));
+        while (connection.UnacknowledgedBytes > 0 && wait.Again())
+        {
+        }
+
+        wait.End();
+    }
+
+    private static SocketError TakeError(TcpConnection connection)
+    {
+        connection.Own();
+        SocketError error = connection.TakeError();
+        connection.Release();
+        return error;
+    }
+
+    private void OnEvents(SocketEvents events)
+    {
+        // A change of the connection's state is told to everybody, as Linux's sk_state_change does.
+        PollMask mask = (events & (SocketEvents.Connected | SocketEvents.HangUp)) != 0 ? PollMask.Any : PollMask.None;
+        mask |= (events & SocketEvents.Readable) != 0 ? PollMask.WakeReadable : 0;
+        mask |= (events & SocketEvents.Urgent) != 0 ? PollMask.Priority : 0;
+        mask |= (events & SocketEvents.Writable) != 0 ? PollMask.WakeWritable : 0;
+        mask |= (events & (SocketEvents.Error | SocketEvents.Released)) != 0 ? PollMask.Error : 0;
+        mask |= (events & SocketEvents.Drained) != 0 ? PollMask.PeerHangUp : 0;
+        Notify(mask);
+    }
+
+    /// <summary>The subscription of this socket with the stack; one for each connection or listener that it stands for.</summary>
+    private sealed class StackObserver : SocketWaiter
+    {
+        private readonly SocketFile _file;
+
+        public StackObserver(SocketFile file)
+        {
+            _file = file;
+            Interest = SocketEvents.All;
+        }
+
+        public override void Fire(SocketEvents events) => _file.OnEvents(events);
+    }
+}

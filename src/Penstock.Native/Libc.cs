@@ -1,0 +1,29 @@
+using System.Runtime.InteropServices;
+using Penstock.Bsd;
+
+namespace Penstock.Native;
+
+/// <summary>The few calls of the C library that descriptors and the shim need.</summary>
+internal static unsafe partial class Libc
+{
+    private const int ReadWrite = 2, CloseOnExec = 0x80000;
+
+    /// <summary>A real descriptor that does nothing: it makes the number ours, and lets a close that is not ours succeed.</summary>
+    public static int OpenNull()
+    {
+        int descriptor = Open("/dev/null", ReadWrite | CloseOnExec);
+        return descriptor >= 0 ? descriptor : -Marshal.GetLastPInvokeError();
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    public static partial int Close(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "dlsym", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial void* Find(void* handle, string name);
+
+    /// <summary>A symbol of whatever is loaded globally, as a preloaded library; null when there is none.</summary>
+    public static void* FindGlobal(string name) => Find(null, name);
+}
