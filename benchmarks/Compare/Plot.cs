@@ -42,17 +42,19 @@ internal static class Plot
             DefaultFont = "sans-serif",
             DefaultFontSize = 13,
             Padding = new OxyThickness(8, 8, 24, 8),
-            Title = "Penstock beside its peers: further right is better for Penstock",
-            TitleFontSize = 15,
-            Subtitle = string.Create(CultureInfo.InvariantCulture, $"commit {report.Commit}, {report.Date:yyyy-MM-dd}, {report.Rounds} rounds{(report.Quick ? ", a quick run" : "")}"),
+
+            // The library measures text in a narrower font than most browsers have, so room for it is given here.
+            PlotMargins = new OxyThickness(150, double.NaN, double.NaN, double.NaN),
+            Title = string.Create(CultureInfo.InvariantCulture, $"Penstock beside its peers (commit {report.Commit}, {report.Date:yyyy-MM-dd}, {report.Rounds} rounds{(report.Quick ? ", a quick run" : "")})"),
+            TitleFontSize = 14,
         };
-        var names = new CategoryAxis { Position = AxisPosition.Left, TextColor = s_ink, TicklineColor = s_grid, MajorGridlineStyle = LineStyle.Solid, MajorGridlineColor = s_grid, IsTickCentered = true, GapWidth = 0.5 };
+        var names = new CategoryAxis { Position = AxisPosition.Left, TextColor = s_ink, TicklineColor = s_grid, MajorGridlineStyle = LineStyle.Solid, MajorGridlineColor = s_grid, GapWidth = 0.5 };
         names.Labels.AddRange(rows.Select(row => row.Id));
         model.Axes.Add(names);
         model.Axes.Add(new LogarithmicAxis
         {
             Position = AxisPosition.Bottom,
-            Title = "times as good as the peer in the same run (logarithmic)",
+            Title = "times as good as the peer in the same run: further right is better for Penstock",
             AxisTitleDistance = 10,
             TextColor = s_ink,
             TitleColor = s_ink,
@@ -73,6 +75,7 @@ internal static class Plot
             LegendOrientation = LegendOrientation.Horizontal,
             LegendTextColor = s_ink,
             LegendFontSize = 13,
+            LegendItemSpacing = 36,
         });
         for (int i = 0; i < s_peers.Length; i++)
         {
@@ -81,12 +84,15 @@ internal static class Plot
 
         using var svg = new MemoryStream();
         new SvgExporter { Width = Width, Height = Frame + (RowHeight * rows.Length), IsDocument = true, UseVerticalTextAlignmentWorkaround = true }.Export(model, svg);
-        return System.Text.Encoding.UTF8.GetString(svg.ToArray()).TrimStart('\uFEFF').ReplaceLineEndings("\n").TrimEnd() + "\n";
+        string drawn = System.Text.Encoding.UTF8.GetString(svg.ToArray()).TrimStart('\uFEFF').ReplaceLineEndings("\n").TrimEnd() + "\n";
+
+        // Without it a browser cuts the drawing off where a page is narrower, instead of making it smaller.
+        return drawn.Replace("<svg ", string.Create(CultureInfo.InvariantCulture, $"<svg viewBox=\"0 0 {Width} {Frame + (RowHeight * rows.Length)}\" "), StringComparison.Ordinal);
     }
 
     private static void AddPeer(PlotModel model, Report report, Row[] rows, (Contestant Contestant, OxyColor Color, MarkerType Mark) peer, double offset)
     {
-        var marks = new ScatterSeries { Title = $"beside {Contest.Title(peer.Contestant)}", MarkerType = peer.Mark, MarkerSize = 4.5, MarkerFill = peer.Color };
+        var marks = new ScatterSeries { Title = $"{Contest.Title(peer.Contestant)}\u00a0\u00a0\u00a0", MarkerType = peer.Mark, MarkerSize = 4.5, MarkerFill = peer.Color };
         for (int i = 0; i < rows.Length; i++)
         {
             if (report.Ratio(rows[i], peer.Contestant) is not { } ratio)
