@@ -150,9 +150,11 @@ internal static class CompareCommand
             await File.WriteAllTextAsync(plot, drawn);
         }
 
-        await File.WriteAllTextAsync(data, JsonSerializer.Serialize(report, s_json) + "\n");
+        await File.WriteAllTextAsync(data, ToJson(report));
         await output.WriteLineAsync($"Written: {Path.GetFullPath(page)}, {PlotName}, {DataName}.");
     }
+
+    public static string ToJson(Report report) => JsonSerializer.Serialize(report, s_json) + "\n";
 
     private static string Root()
     {
