@@ -12,6 +12,7 @@ namespace Penstock.Tool.Tests;
 public sealed class PerfTests
 {
     private const int Interrupt = 2;
+    private const int Terminate = 15;
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -119,6 +120,63 @@ public sealed class PerfTests
 
         Assert.Equal(PenstockCommand.Success, await tool.SignalAsync(Interrupt, Cancel));
         Assert.Contains("TcpPassiveOpens 3", tool.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(Interrupt)]
+    [InlineData(Terminate)]
+    public async Task A_signal_in_the_middle_of_a_pipe_test_ends_the_process_and_what_was_measured_stands(int signal)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() || OperatingSystem.IsMacOS(), "Signals as these exist on Unix only.");
+
+        // When the first has told its result the second opens connections, far more than it gets to.
+        using ToolProcess tool = ToolProcess.Start(null, "perf", "pipe", "pipe.bulk.super", "pipe.idle", "--json", "--runs", "1", "--time", "10ms");
+        string output = await tool.ReadyAsync(Cancel, "{\"test\":\"pipe.bulk.super\"");
+
+        Assert.Equal(PenstockCommand.Success, await tool.SignalAsync(signal, Cancel));
+
+        Assert.Single(Lines(output));
+        Assert.Contains("Stopped; what was measured until then stands.", tool.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("xception", tool.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(Interrupt)]
+    [InlineData(Terminate)]
+    public async Task A_signal_in_the_middle_of_transfers_ends_the_server_its_connections_and_its_device(int signal)
+    {
+        NetworkNamespace.SkipUnlessPossible();
+        using var net = new NetworkNamespace();
+        using ToolProcess tool = ToolProcess.Start(net.Name, "perf", "server", "--tun", "penstock0", "--address", "10.77.0.2/24");
+        await tool.ReadyAsync(Cancel, "ready");
+        using Socket source = net.Run(() => Connect(9002));
+        using Socket sink = net.Run(() => Connect(9001));
+        Task reading = Task.Run(() => UntilTheEnd(buffer => source.Receive(buffer)), Cancel);
+        Task writing = Task.Run(() => UntilTheEnd(buffer => sink.Send(buffer)), Cancel);
+        Assert.Equal(0, net.Execute("ip", "link", "show", "penstock0").ExitCode);
+
+        Assert.Equal(PenstockCommand.Success, await tool.SignalAsync(signal, Cancel));
+
+        // Both were told: a peer that merely vanished would leave them waiting.
+        await Task.WhenAll(reading, writing).WaitAsync(Cancel);
+        Assert.Contains("Stopped; 2 connections were served.", tool.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("xception", tool.Error, StringComparison.Ordinal);
+        Assert.NotEqual(0, net.Execute("ip", "link", "show", "penstock0").ExitCode);
+    }
+
+    private static void UntilTheEnd(Func<byte[], int> move)
+    {
+        byte[] buffer = new byte[1 << 16];
+        try
+        {
+            while (move(buffer) > 0)
+            {
+            }
+        }
+        catch (SocketException)
+        {
+            // A reset is an end too. Who is never told anything goes on for a quarter of an hour, which is longer than a test may run.
+        }
     }
 
     private static Socket Connect(int port)

@@ -27,6 +27,8 @@ internal static class PerfServer
             await output.WriteLineAsync("ready").ConfigureAwait(false);
             await output.FlushAsync(CancellationToken.None).ConfigureAwait(false);
             failed = await WaitAsync(stack, serving, stop).ConfigureAwait(false);
+            long served = stack.GetCounter(StackCounter.TcpPassiveOpens);
+            await error.WriteLineAsync($"Stopped; {served} connections were served. Those still open are closed, and the device goes.").ConfigureAwait(false);
             foreach (StackCounter counter in Enum.GetValues<StackCounter>())
             {
                 if (stack.GetCounter(counter) is var value and not 0)
