@@ -45,16 +45,17 @@ internal sealed class Socks5Client(IPEndPoint proxy, NetworkCredential? credenti
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         limit.CancelAfter(timeout);
-        var socket = new Socket(proxy.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        Socket? socket = null;
         try
         {
+            socket = new Socket(proxy.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             await socket.ConnectAsync(proxy, limit.Token);
             await greet(socket, limit.Token);
             return socket;
         }
         catch (Exception failure)
         {
-            socket.Dispose();
+            socket?.Dispose();
             cancel.ThrowIfCancellationRequested();
             throw failure switch
             {
