@@ -109,6 +109,7 @@ public sealed partial class NetworkStack
         }
 
         IpAddress address = IpAddress.From(endPoint.Address);
+        var plain = options as TcpListenOptions;
         ListenSocket listener = Tcp.Listen(
             port => new ListenSocket(this, OwnWorker, address, port, backlog)
             {
@@ -117,8 +118,8 @@ public sealed partial class NetworkStack
                 ReceiveBuffer = options.ReceiveBufferSize is { } size ? (int)Math.Min(size * 2L, int.MaxValue) : 0,
                 MaximumSegment = options.MaximumSegmentSize ?? 0,
                 WindowClamp = options.WindowClamp is { } clamp ? Math.Max(clamp, TcpConnection.SmallestReceiveBuffer / 2) : int.MaxValue,
-                DeferredTimeouts = options.DeferAccept is { } wait ? DeferAccept.Timeouts(wait) : 0,
-                SynAckRetries = options.SynAckRetries ?? 0,
+                DeferredTimeouts = plain?.DeferAccept is { } wait ? DeferAccept.Timeouts(wait) : 0,
+                SynAckRetries = plain?.SynAckRetries ?? 0,
                 TypeOfService = options.TypeOfService,
                 TimeToLive = options.TimeToLive ?? 0,
                 Group = options.MemoryGroup ?? _options.MemoryGroup,
