@@ -8,7 +8,7 @@ client.AddInterface(cable.A, InterfaceAddress.Parse("10.1.0.1/24"));
 server.AddInterface(cable.B, InterfaceAddress.Parse("10.1.0.2/24"));
 
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
-builder.Logging.SetMinimumLevel(LogLevel.Warning);
+builder.Logging.ClearProviders();
 builder.WebHost.UsePenstock(server).UseUrls("http://*:80");
 await using WebApplication app = builder.Build();
 app.MapGet("/", () => "Hello from a stack of my own.");

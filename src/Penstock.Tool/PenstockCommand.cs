@@ -30,7 +30,7 @@ internal static class PenstockCommand
     /// <param name="stop">Ends the command gracefully.</param>
     public static async Task<int> InvokeAsync(string[] arguments, TextWriter output, TextWriter error, CancellationToken stop)
     {
-        ParseResult parsed = Build().Parse(arguments);
+        ParseResult parsed = Parse(arguments);
         if (parsed.Errors.Count > 0 && parsed.Action is not (HelpAction or ExamplesHelp))
         {
             string verb = $"{Path(parsed.CommandResult)} --help";
@@ -57,6 +57,9 @@ internal static class PenstockCommand
             return Success;
         }
     }
+
+    /// <summary>Understands one command line and runs nothing.</summary>
+    public static ParseResult Parse(string[] arguments) => Build().Parse(arguments);
 
     private static RootCommand Build()
     {
