@@ -347,6 +347,84 @@ public class HeldRequestTests
     }
 
     [Fact]
+    public async Task Decisions_and_cancellations_on_many_threads_leave_nothing_behind()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        var cable = new VirtualCable(new CableOptions());
+        var client = new NetworkStack(new NetworkStackOptions { Name = "client", CloseTimeout = TimeSpan.Zero });
+        var server = new NetworkStack(new NetworkStackOptions { Name = "server", CloseTimeout = TimeSpan.Zero });
+        client.AddInterface(cable.A, InterfaceAddress.Parse("10.1.0.1/24"));
+        server.AddInterface(cable.B, InterfaceAddress.Parse("10.1.0.2/24"));
+        TcpRequestListener listener = server.ListenTcpRequests(
+            new TcpRequestListenOptions(new IPEndPoint(IPAddress.Any, 80)) { HalfOpenLimit = 8, Overflow = TcpRefusal.Reset });
+        Task deciding = Task.Run(DecideAsync, stop);
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(ConnectAsync, stop)));
+        listener.Dispose();
+        await deciding;
+        Assert.Equal(0, listener.HalfOpen);
+        await client.DisposeAsync();
+        await server.DisposeAsync();
+        Cleanliness.Check(client);
+        Cleanliness.Check(server);
+
+        async Task ConnectAsync()
+        {
+            for (int i = 0; i < 100; i++)
+            {
+                try
+                {
+                    TcpSocket socket = await client.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.1.0.2"), 80), cancellationToken: stop);
+                    socket.Abort();
+                }
+                catch (SocketException)
+                {
+                    // Refused, or reset in the middle.
+                }
+            }
+        }
+
+        async Task DecideAsync()
+        {
+            var accepting = new List<Task>();
+            try
+            {
+                for (int i = 0; ; i++)
+                {
+                    TcpConnectionRequest request = await listener.NextAsync(stop);
+                    if (i % 4 == 0)
+                    {
+                        request.Refuse(TcpRefusal.Reset);
+                        continue;
+                    }
+
+                    var cancel = new CancellationTokenSource();
+                    accepting.Add(AcceptAsync(request, cancel.Token));
+                    if (i % 4 != 1)
+                    {
+                        accepting.Add(Task.Run(cancel.Cancel, stop));
+                    }
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                await Task.WhenAll(accepting);
+            }
+        }
+
+        static async Task AcceptAsync(TcpConnectionRequest request, CancellationToken cancel)
+        {
+            try
+            {
+                using TcpSocket socket = await request.AcceptAsync(cancel);
+            }
+            catch (Exception failure) when (failure is OperationCanceledException or SocketException)
+            {
+                // Canceled, or the peer has gone.
+            }
+        }
+    }
+
+    [Fact]
     public void A_request_is_decided_once()
     {
         (RawPeer peer, TcpRequestListener listener) = Listen();
