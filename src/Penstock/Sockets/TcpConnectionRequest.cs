@@ -28,7 +28,7 @@ public sealed class TcpConnectionRequest
     /// The peer has gone: <see cref="SocketError.ConnectionReset"/> (it gave up), <see cref="SocketError.TimedOut"/> (it does not answer, or the request waited too long),
     /// <see cref="SocketError.ConnectionAborted"/> (the listener was disposed).
     /// </exception>
-    /// <exception cref="OperationCanceledException">Canceled; the request is withdrawn.</exception>
+    /// <exception cref="OperationCanceledException">Canceled; the peer is reset.</exception>
     /// <exception cref="InvalidOperationException">The request was accepted or refused before.</exception>
     public async ValueTask<TcpSocket> AcceptAsync(CancellationToken cancellationToken = default)
     {

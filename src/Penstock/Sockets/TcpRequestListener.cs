@@ -55,7 +55,7 @@ public sealed class TcpRequestListener : IAsyncDisposable, IDisposable
     /// <summary>The next request if one waits; else null.</summary>
     public TcpConnectionRequest? TryNext() => _queue.TryTake() is { } request ? new TcpConnectionRequest(request) : null;
 
-    /// <summary>Stops listening. Requests that have not become connections are dropped without a word to the peer; connections live on.</summary>
+    /// <summary>Stops listening. Requests that were not accepted are dropped without a word to the peer, those in their handshake are reset; connections live on.</summary>
     public void Dispose() => _listener.Close();
 
     /// <inheritdoc cref="Dispose"/>

@@ -1,29 +1,31 @@
 using System.Net.Sockets;
 using Penstock.Ownership;
-using Penstock.Time;
 using Penstock.Wire;
 
 namespace Penstock.Tcp;
 
 /// <summary>
-/// The application's side of a connection request whose SYN is answered only when the application says so. The decision is made on any thread and carried out by the worker of the flow; what becomes
-/// of it, a connection or an error, is waited for here. Never touches the flow table or the wire itself.
+/// The application's side of a connection request whose SYN is answered only when the application says so. The decision is made on any thread and carried out there; the worker of the flow may meet a segment or
+/// the timer at the same moment, and the flow table says who was first. What becomes of it, a connection or an error, is waited for here. Never touches the flow table or the wire itself.
 /// </summary>
-internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, TcpLayer tcp) : WorkItem, IAcceptor
+internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, TcpLayer tcp) : IAcceptor
 {
     private readonly object _gate = new();
     private AsyncSocketWaiter? _waiter;
     private TcpConnection? _child;
     private SocketError _error;
-    private TcpRefusal _refusal;
     private bool _decided;
-    private bool _accepted;
     private bool _over;
+    private volatile bool _answered;
 
     public SynReceivedEntry Entry => entry;
 
-    /// <summary>True once the SYN-ACK has gone. Only the worker of the flow reads and writes it.</summary>
-    public bool IsAnswered { get; private set; }
+    /// <summary>True from just before the SYN-ACK goes; what it carries is set by then.</summary>
+    public bool IsAnswered
+    {
+        get => _answered;
+        set => _answered = value;
+    }
 
     /// <summary>The first number of a connection that takes over one in TIME-WAIT (RFC 9293 3.6.1).</summary>
     public SequenceNumber? RecycledIss { get; init; }
@@ -42,14 +44,14 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
         lock (_gate)
         {
             ThrowIfDecided();
-            _decided = _accepted = true;
+            _decided = true;
             _waiter = waiter;
             over = _over;
         }
 
         if (!over)
         {
-            entry.Worker.Post(this);
+            tcp.AnswerHeld(this);
             if (!await waiter.WaitAsync(cancel).ConfigureAwait(false))
             {
                 Withdraw();
@@ -77,7 +79,6 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
         {
             ThrowIfDecided();
             _decided = true;
-            _refusal = refusal;
             if (_over)
             {
                 return;
@@ -87,7 +88,7 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
         }
 
         queue.Forget(this);
-        entry.Worker!.Post(this);
+        tcp.DropHeld(this, refused: true, refusal == TcpRefusal.Reset);
     }
 
     /// <summary>It will not become a connection: the peer has given up, its time has passed, or its listener has closed.</summary>
@@ -110,32 +111,11 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
         waiter?.Fire(SocketEvents.Failed);
     }
 
-    /// <summary>The listener has closed: the entry goes too, without a word to the peer (Linux: inet_csk_listen_stop).</summary>
+    /// <summary>The listener has closed: the entry goes too. A peer that was answered already is told (Linux does so for what is established: inet_csk_listen_stop), any other hears nothing.</summary>
     public void Abandon()
     {
         Fail(SocketError.ConnectionAborted);
-        entry.Worker!.Post(this);
-    }
-
-    public override void OnWorker(Worker worker)
-    {
-        bool answer, refused, reset;
-        lock (_gate)
-        {
-            answer = _accepted && !_over;
-            refused = _over && _decided && !_accepted;
-            reset = refused && _refusal == TcpRefusal.Reset;
-        }
-
-        if (!answer)
-        {
-            tcp.DropHeld(this, refused, reset);
-        }
-        else if (!IsAnswered && entry.IsFiled)
-        {
-            IsAnswered = true;
-            tcp.AnswerHeld(this, worker);
-        }
+        tcp.DropHeld(this, refused: false, IsAnswered);
     }
 
     public void OnChildEstablished(TcpConnection child)
@@ -171,6 +151,9 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
         {
             child = _child;
             _child = null;
+
+            // In the same breath: a child that comes later finds nobody.
+            _over = true;
         }
 
         if (child is not null)
@@ -179,8 +162,8 @@ internal sealed class HeldRequest(SynReceivedEntry entry, RequestQueue queue, Tc
             return;
         }
 
-        Fail(SocketError.OperationAborted);
-        entry.Worker!.Post(this);
+        queue.Forget(this);
+        tcp.DropHeld(this, refused: false, IsAnswered);
     }
 
     private void ThrowIfDecided()

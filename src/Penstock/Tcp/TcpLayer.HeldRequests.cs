@@ -111,18 +111,20 @@ internal sealed partial class TcpLayer
         }
     }
 
-    /// <summary>The application wants the connection: from here on the request is as any other.</summary>
-    internal void AnswerHeld(HeldRequest held, Worker worker)
+    /// <summary>The application wants the connection: from here on the request is as any other. Any thread.</summary>
+    internal void AnswerHeld(HeldRequest held)
     {
         SynReceivedEntry request = held.Entry;
+        Worker worker = request.Worker!;
         long now = worker.NowNanos;
         request.Iss = held.RecycledIss ?? InitialSequence(request.Key, now);
         request.SentNanos = now;
+        held.IsAnswered = true;
         SendSynAck(request, now);
         worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(0));
     }
 
-    /// <summary>The application does not want it, or nobody does any more.</summary>
+    /// <summary>The application does not want it, or nobody does any more. Any thread.</summary>
     internal void DropHeld(HeldRequest held, bool refused, bool reset)
     {
         SynReceivedEntry request = held.Entry;
@@ -138,9 +140,15 @@ internal sealed partial class TcpLayer
 
         if (reset)
         {
-            // As a closed port would (RFC 9293 3.10.7.1). Not limited in rate: the application asked for each of them.
+            // As a closed port would (RFC 9293 3.10.7.1), and behind the SYN-ACK if there was one. Not limited in rate: the application asked for each of them.
             _stack.Counters.Add(StackCounter.TcpOutRsts);
-            SendBare(new BareSegment { Key = request.Key, Flags = TcpFlags.RstAck, Acknowledgment = request.RcvNxt });
+            SendBare(new BareSegment
+            {
+                Key = request.Key,
+                Flags = TcpFlags.RstAck,
+                Sequence = held.IsAnswered ? request.Iss + 1 : default,
+                Acknowledgment = request.RcvNxt,
+            });
         }
     }
 }

@@ -278,22 +278,18 @@ public class HeldRequestTests
         using var cancel = new CancellationTokenSource();
         Task<TcpSocket> accept = Next(listener).AcceptAsync(cancel.Token).AsTask();
         peer.Take();
+        cancel.Cancel();
         if (acknowledged)
         {
             // The ACK and the cancellation cross.
-            cancel.Cancel();
-            peer.Send(TcpFlags.Ack);
-        }
-        else
-        {
-            cancel.Cancel();
-            peer.Settle();
-            Assert.Equal(0, listener.HalfOpen);
             peer.Send(TcpFlags.Ack);
         }
 
+        // Good for a peer in SYN-SENT and for one that thinks itself connected.
+        RawPeer.Seen reset = peer.Take()[0];
         Assert.True(accept.IsCanceled);
-        Assert.True(peer.Take()[^1].Header.Has(TcpFlags.Rst));
+        Assert.Equal((TcpFlags.RstAck, peer.HostNext, peer.Next), (reset.Header.Flags, reset.Header.Sequence.Value, reset.Header.Acknowledgment.Value));
+        Assert.Equal(0, listener.HalfOpen);
         End(peer, listener);
     }
 
@@ -313,7 +309,9 @@ public class HeldRequestTests
         peer.SendSyn();
         peer.PeerPort++;
         peer.SendSyn();
-        Task<TcpSocket> accepting = Next(listener).AcceptAsync(Never).AsTask();
+        TcpConnectionRequest handshaking = Next(listener);
+        int answered = handshaking.RemoteEndPoint.Port;
+        Task<TcpSocket> accepting = handshaking.AcceptAsync(Never).AsTask();
         peer.Take();
         Next(listener);
         Task<TcpConnectionRequest> waiting = listener.NextAsync(Never).AsTask();
@@ -325,7 +323,9 @@ public class HeldRequestTests
         Assert.Equal(SocketError.ConnectionAborted, ErrorOf(undecided.AcceptAsync(Never).AsTask()));
         Assert.IsType<ObjectDisposedException>(waiting.Exception!.InnerException);
         Assert.Equal(TcpConnectionState.Established, socket.State);
-        Assert.Empty(peer.Take());
+
+        // Only who was answered hears of it.
+        Assert.Equal(answered, Assert.Single(peer.Take(), seen => seen.Header.Has(TcpFlags.Rst)).Header.DestinationPort);
         socket.Abort();
         End(peer, listener);
     }
@@ -344,6 +344,84 @@ public class HeldRequestTests
         Assert.Equal(SocketError.ConnectionAborted, ErrorOf(accepting));
         Assert.IsType<ObjectDisposedException>(waiting.Exception!.InnerException);
         Assert.Throws<ObjectDisposedException>(() => peer.Stack.ListenTcpRequests(new TcpRequestListenOptions(new IPEndPoint(IPAddress.Any, 1))));
+    }
+
+    [Fact]
+    public async Task Decisions_and_cancellations_on_many_threads_leave_nothing_behind()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        var cable = new VirtualCable(new CableOptions());
+        var client = new NetworkStack(new NetworkStackOptions { Name = "client", CloseTimeout = TimeSpan.Zero });
+        var server = new NetworkStack(new NetworkStackOptions { Name = "server", CloseTimeout = TimeSpan.Zero });
+        client.AddInterface(cable.A, InterfaceAddress.Parse("10.1.0.1/24"));
+        server.AddInterface(cable.B, InterfaceAddress.Parse("10.1.0.2/24"));
+        TcpRequestListener listener = server.ListenTcpRequests(
+            new TcpRequestListenOptions(new IPEndPoint(IPAddress.Any, 80)) { HalfOpenLimit = 8, Overflow = TcpRefusal.Reset });
+        Task deciding = Task.Run(DecideAsync, stop);
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(ConnectAsync, stop)));
+        listener.Dispose();
+        await deciding;
+        Assert.Equal(0, listener.HalfOpen);
+        await client.DisposeAsync();
+        await server.DisposeAsync();
+        Cleanliness.Check(client);
+        Cleanliness.Check(server);
+
+        async Task ConnectAsync()
+        {
+            for (int i = 0; i < 100; i++)
+            {
+                try
+                {
+                    TcpSocket socket = await client.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse("10.1.0.2"), 80), cancellationToken: stop);
+                    socket.Abort();
+                }
+                catch (SocketException)
+                {
+                    // Refused, or reset in the middle.
+                }
+            }
+        }
+
+        async Task DecideAsync()
+        {
+            var accepting = new List<Task>();
+            try
+            {
+                for (int i = 0; ; i++)
+                {
+                    TcpConnectionRequest request = await listener.NextAsync(stop);
+                    if (i % 4 == 0)
+                    {
+                        request.Refuse(TcpRefusal.Reset);
+                        continue;
+                    }
+
+                    var cancel = new CancellationTokenSource();
+                    accepting.Add(AcceptAsync(request, cancel.Token));
+                    if (i % 4 != 1)
+                    {
+                        accepting.Add(Task.Run(cancel.Cancel, stop));
+                    }
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                await Task.WhenAll(accepting);
+            }
+        }
+
+        static async Task AcceptAsync(TcpConnectionRequest request, CancellationToken cancel)
+        {
+            try
+            {
+                using TcpSocket socket = await request.AcceptAsync(cancel);
+            }
+            catch (Exception failure) when (failure is OperationCanceledException or SocketException)
+            {
+                // Canceled, or the peer has gone.
+            }
+        }
     }
 
     [Fact]
