@@ -69,7 +69,8 @@ internal sealed class Peers
     {
         string script = Directory.GetFiles(Path.Combine(Root, "benchmarks/peers"), "build.sh", SearchOption.AllDirectories)
             .First(path => program.StartsWith(Path.GetDirectoryName(path)!, StringComparison.Ordinal));
-        if (File.Exists(program) && Directory.GetFiles(Path.GetDirectoryName(script)!).All(source => source == program || File.GetLastWriteTimeUtc(source) <= File.GetLastWriteTimeUtc(program)))
+        IEnumerable<string> sources = Directory.GetFiles(Path.GetDirectoryName(script)!).Where(file => file != program && !file.EndsWith(".md", StringComparison.Ordinal));
+        if (File.Exists(program) && sources.All(source => File.GetLastWriteTimeUtc(source) <= File.GetLastWriteTimeUtc(program)))
         {
             return;
         }

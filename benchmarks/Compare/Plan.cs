@@ -19,7 +19,7 @@ internal sealed record Plan
     public string? Only { get; init; }
 
     /// <summary>Idle connections take as long as everything else in a round together, and their figure hardly moves.</summary>
-    public int IdleRounds => Math.Min(Rounds, Quick ? 1 : 3);
+    public int IdleRounds => Math.Min(Rounds, Quick ? 1 : 2);
 
     public bool Wants(string row) => Only is null || FileSystemName.MatchesSimpleExpression(Only, row);
 }
