@@ -21,9 +21,11 @@ public class BottleneckTests
 
     // flows, share of the rate that arrives as payload, Jain's index of the flows' shares (1: all equal, 1/n: one has all), share of segments that went again, timeouts.
     private const string CubicTable = """
+        none yet
         """;
 
     private const string RenoTable = """
+        none yet
         """;
 
     [Theory]
@@ -32,20 +34,19 @@ public class BottleneckTests
     public void Flows_fill_a_bottleneck_and_share_it(string control, string expected)
     {
         var table = new StringBuilder();
+        var worst = new Shares(1, 1, 0, 0);
         foreach (int flows in FlowCounts)
         {
             Shares shares = Run(control, flows);
             table.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{flows,2} flows: utilization {shares.Utilization:F2}, Jain {shares.Jain:F2}, retransmitted {shares.Retransmitted:F3}, timeouts {shares.Timeouts}"));
-
-            // 1460 of 1500 bytes are payload without timestamps, 1448 with.
-            Assert.InRange(shares.Utilization, 0.85, 1448 / 1500.0);
-            Assert.InRange(shares.Jain, 0.7, 1);
+            worst = new Shares(Math.Min(worst.Utilization, shares.Utilization), Math.Min(worst.Jain, shares.Jain), 0, 0);
         }
 
         string actual = table.ToString().Trim().ReplaceLineEndings("\n");
         Assert.True(actual == expected.Trim().ReplaceLineEndings("\n"), $"The table of {control} is now\n{actual}");
+        Assert.True(worst is { Utilization: >= 0.9, Jain: >= 0.7 }, $"The worst are {worst}.");
     }
 
     private readonly record struct Shares(double Utilization, double Jain, double Retransmitted, long Timeouts);
