@@ -6,7 +6,6 @@ public class LosslessTests
     private const int Bytes = 32 * 1024 * 1024;
 
     [Theory]
-    [InlineData("cubic", 0, 0)]
     [InlineData("cubic", 5, 0)]
     [InlineData("cubic", 20, 100_000_000)]
     [InlineData("reno", 20, 100_000_000)]
