@@ -21,9 +21,23 @@ public class BottleneckTests
 
     // flows, share of the rate that arrives as payload, Jain's index of the flows' shares (1: all equal, 1/n: one has all), share of segments that went again, timeouts.
     private const string CubicTable = """
+         1 flows: utilization 0.97, Jain 1.00, retransmitted 0.000, timeouts 0
+         2 flows: utilization 0.97, Jain 0.98, retransmitted 0.001, timeouts 0
+         4 flows: utilization 0.97, Jain 0.94, retransmitted 0.004, timeouts 0
+         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.013, timeouts 0
+        16 flows: utilization 0.97, Jain 0.99, retransmitted 0.034, timeouts 0
+        32 flows: utilization 0.96, Jain 0.99, retransmitted 0.085, timeouts 3
+        64 flows: utilization 0.97, Jain 0.86, retransmitted 0.163, timeouts 174
         """;
 
     private const string RenoTable = """
+         1 flows: utilization 0.97, Jain 1.00, retransmitted 0.001, timeouts 0
+         2 flows: utilization 0.96, Jain 1.00, retransmitted 0.002, timeouts 0
+         4 flows: utilization 0.97, Jain 1.00, retransmitted 0.006, timeouts 0
+         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.020, timeouts 0
+        16 flows: utilization 0.97, Jain 1.00, retransmitted 0.046, timeouts 0
+        32 flows: utilization 0.97, Jain 0.99, retransmitted 0.090, timeouts 5
+        64 flows: utilization 0.97, Jain 0.85, retransmitted 0.206, timeouts 10
         """;
 
     [Theory]
@@ -32,20 +46,19 @@ public class BottleneckTests
     public void Flows_fill_a_bottleneck_and_share_it(string control, string expected)
     {
         var table = new StringBuilder();
+        var worst = new Shares(1, 1, 0, 0);
         foreach (int flows in FlowCounts)
         {
             Shares shares = Run(control, flows);
             table.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{flows,2} flows: utilization {shares.Utilization:F2}, Jain {shares.Jain:F2}, retransmitted {shares.Retransmitted:F3}, timeouts {shares.Timeouts}"));
-
-            // 1460 of 1500 bytes are payload without timestamps, 1448 with.
-            Assert.InRange(shares.Utilization, 0.85, 1448 / 1500.0);
-            Assert.InRange(shares.Jain, 0.7, 1);
+            worst = new Shares(Math.Min(worst.Utilization, shares.Utilization), Math.Min(worst.Jain, shares.Jain), 0, 0);
         }
 
         string actual = table.ToString().Trim().ReplaceLineEndings("\n");
         Assert.True(actual == expected.Trim().ReplaceLineEndings("\n"), $"The table of {control} is now\n{actual}");
+        Assert.True(worst is { Utilization: >= 0.9, Jain: >= 0.7 }, $"The worst are {worst}.");
     }
 
     private readonly record struct Shares(double Utilization, double Jain, double Retransmitted, long Timeouts);
@@ -98,9 +111,12 @@ public class BottleneckTests
                     sum * 8 / ((double)BitsPerSecond * MeasuredSeconds), sum * sum / (flows * squares), (double)again / (again + sent),
                     net.Client.GetCounter(StackCounter.TcpTimeouts) - timeouts);
                 net.CheckInvariants();
-                foreach (TcpSocket sender in senders)
+
+                // Both ends, for the bottleneck may drop a reset.
+                for (int i = 0; i < flows; i++)
                 {
-                    sender.Abort();
+                    senders[i].Abort();
+                    receivers[i].Abort();
                 }
 
                 await TwoStacks.AllAsync([.. work]);
@@ -134,7 +150,7 @@ public class BottleneckTests
             {
             }
         }
-        catch (SocketException)
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
         }
 
