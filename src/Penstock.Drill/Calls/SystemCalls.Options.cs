@@ -170,11 +170,11 @@ internal sealed partial class SystemCalls
         return new CallOutcome(0);
     }
 
-    private static CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
+    private CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
     {
         long level = arguments.Long(1);
         long name = arguments.Long(2);
-        TcpConnection? connection = descriptor.Connection;
+        TcpConnection connection = descriptor.Connection ?? Detached(descriptor);
         if ((level, name) == (LevelTcp, 9))
         {
             int waits = descriptor.Set.TryGetValue((level, name), out long seconds) && seconds > 0 ? DeferAccept.Timeouts(TimeSpan.FromSeconds(seconds)) : 0;
@@ -185,31 +185,31 @@ internal sealed partial class SystemCalls
         {
             (LevelSocket, 4) => TakeError(connection),
             (LevelSocket, 3) => 1,
-            (LevelSocket, 7) when connection is not null => connection.Memory.SendBuffer,
-            (LevelSocket, 8) when connection is not null => connection.Memory.ReceiveBuffer,
-            (LevelSocket, 9) when connection is not null => connection.KeepAlive ? 1 : 0,
+            (LevelSocket, 7) => connection.Memory.SendBuffer,
+            (LevelSocket, 8) => connection.Memory.ReceiveBuffer,
+            (LevelSocket, 9) => connection.KeepAlive ? 1 : 0,
             (LevelSocket, 30) => descriptor.Listener is not null ? 1 : 0,
-            (LevelSocket, 18) when connection is not null => connection.ReceiveLowWater,
-            (LevelSocket, 47) when connection is not null => connection.MaximumPacingRate == Penstock.Tcp.Pacing.Pacer.Unlimited ? -1 : connection.MaximumPacingRate,
-            (LevelIp, 1) when connection is not null => connection.TypeOfService,
-            (LevelIp, 2) when connection is not null => connection.TimeToLive,
-            (LevelIp, 10) when connection is not null => (long)connection.PathMtuDiscovery,
-            (LevelTcp, 4) when connection is not null => connection.KeepAliveIdleNanos / Nanos.PerSecond,
-            (LevelTcp, 5) when connection is not null => connection.KeepAliveIntervalNanos / Nanos.PerSecond,
-            (LevelTcp, 6) when connection is not null => connection.KeepAliveProbes,
-            (LevelTcp, 7) when connection is not null => connection.SynRetries,
-            (LevelTcp, 8) when connection is not null => connection.LingerTwoNanos < 0 ? -1 : connection.LingerTwoNanos / Nanos.PerSecond,
-            (LevelTcp, 10) when connection is not null => connection.WindowClamp,
-            (LevelTcp, 18) when connection is not null => connection.UserTimeoutNanos / Nanos.PerMillisecond,
-            (LevelTcp, 25) when connection is not null => connection.OwnNotSentLowWater,
+            (LevelSocket, 18) => connection.ReceiveLowWater,
+            (LevelSocket, 47) => connection.MaximumPacingRate == Penstock.Tcp.Pacing.Pacer.Unlimited ? -1 : connection.MaximumPacingRate,
+            (LevelIp, 1) => connection.TypeOfService,
+            (LevelIp, 2) => connection.TimeToLive,
+            (LevelIp, 10) => (long)connection.PathMtuDiscovery,
+            (LevelTcp, 4) => connection.KeepAliveIdleNanos / Nanos.PerSecond,
+            (LevelTcp, 5) => connection.KeepAliveIntervalNanos / Nanos.PerSecond,
+            (LevelTcp, 6) => connection.KeepAliveProbes,
+            (LevelTcp, 7) => connection.SynRetries,
+            (LevelTcp, 8) => connection.LingerTwoNanos < 0 ? -1 : connection.LingerTwoNanos / Nanos.PerSecond,
+            (LevelTcp, 10) => connection.WindowClamp,
+            (LevelTcp, 18) => connection.UserTimeoutNanos / Nanos.PerMillisecond,
+            (LevelTcp, 25) => connection.OwnNotSentLowWater,
             (LevelTcp, 36) => descriptor.TellsQueue ? 1 : 0,
-            (LevelTcp, 44) when connection is not null => connection.MaximumRtoNanos / Nanos.PerMillisecond,
-            (LevelTcp, 45) when connection is not null => connection.MinimumRtoNanos / Nanos.PerMicrosecond,
-            (LevelTcp, 46) when connection is not null => connection.DelayedAckMaximumNanos / Nanos.PerMicrosecond,
-            (LevelTcp, 1) when connection is not null => connection.NoDelay ? 1 : 0,
-            (LevelTcp, 2) when connection is not null => connection.SendMss,
-            (LevelTcp, 3) when connection is not null => connection.Cork ? 1 : 0,
-            (LevelTcp, 12) when connection is not null => connection.QuickAck ? 1 : 0,
+            (LevelTcp, 44) => connection.MaximumRtoNanos / Nanos.PerMillisecond,
+            (LevelTcp, 45) => connection.MinimumRtoNanos / Nanos.PerMicrosecond,
+            (LevelTcp, 46) => connection.DelayedAckMaximumNanos / Nanos.PerMicrosecond,
+            (LevelTcp, 1) => connection.NoDelay ? 1 : 0,
+            (LevelTcp, 2) => connection.SendMss,
+            (LevelTcp, 3) => connection.Cork ? 1 : 0,
+            (LevelTcp, 12) => connection.QuickAck ? 1 : 0,
             _ => descriptor.Set.TryGetValue((level, name), out long set) ? set : null,
         };
         if (value is not { } found)
@@ -218,6 +218,15 @@ internal sealed partial class SystemCalls
         }
 
         return new CallOutcome(0) { OutputMismatch = Compare(arguments, 3, found, "the option's value") };
+    }
+
+    /// <summary>What a socket that is not connected would have: for reading options back as they took effect.</summary>
+    private TcpConnection Detached(Descriptor descriptor)
+    {
+        var connection = new TcpConnection(stack, stack.OwnWorker, default, null);
+        descriptor.ApplyTo(connection);
+        connection.Discard();
+        return connection;
     }
 
     private static long TakeError(TcpConnection? connection)

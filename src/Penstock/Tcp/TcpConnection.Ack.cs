@@ -206,7 +206,7 @@ internal sealed partial class TcpConnection
 
         if (outcome.Advanced)
         {
-            _bytesAcked += packet.Acknowledgment.Since(_sndUna);
+            _bytesAcked += packet.Acknowledgment.Since(_sndUna) - (State == TcpConnectionState.SynReceived ? 1 : 0);
             _sndUna = packet.Acknowledgment;
             if (_urgentMode && _sndUp.Before(_sndUna))
             {

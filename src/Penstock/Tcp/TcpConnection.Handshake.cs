@@ -106,6 +106,8 @@ internal sealed partial class TcpConnection
         _rtoNanos = InitialRtoNanos;
         SetState(TcpConnectionState.SynReceived);
 
+        _segmentsIn = 1;
+
         // More than the field can say is nothing to grow towards.
         _windowClamp = WindowCeiling;
         _packetsOut = 0;
