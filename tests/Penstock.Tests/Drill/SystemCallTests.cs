@@ -94,7 +94,7 @@ public class SystemCallTests
     public void A_receive_tells_how_much_is_left() => Passes(
         """
         +0 < F. 1:1001(1000) ack 1 win 65535
-        +0 > . 1:1(0) ack 1002
+        +.04 > . 1:1(0) ack 1002
         +0 recvmsg(4, {msg_name(...)=..., msg_iov(2)=[{..., 100}, {..., 300}], msg_flags=0,
              msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=601}]}, 0) = 400
         +0 ioctl(4, SIOCINQ, [600]) = 0
