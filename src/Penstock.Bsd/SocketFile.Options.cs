@@ -33,8 +33,8 @@ internal sealed partial class SocketFile
                 return SetTimeout(value, ref _sendTimeoutNanos);
             case (LevelTcp, 13): // TCP_CONGESTION
                 return SetCongestion(value);
-            case (LevelIp, 1) when value.Length is >= 1 and < 4: // IP_TOS
-            case (LevelIp, 2) when value.Length is >= 1 and < 4: // IP_TTL
+            case (LevelIp, _) when value.Length is >= 1 and < 4:
+                // As in Linux, a byte will do for the options of IP.
                 return SetNumber(level, name, value[0]);
             default:
                 return value.Length < 4 ? Result.Fail(Errno.EINVAL) : SetNumber(level, name, BinaryPrimitives.ReadInt32LittleEndian(value));

@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using System.Buffers;
 using Penstock.Bsd;
 using Penstock.Sockets;
 
@@ -270,6 +270,71 @@ internal static unsafe partial class Calls
             _ => Result.Fail(Errno.EINVAL),
         });
     }
+
+    /// <summary>sendfile: from a file of the kernel's into a socket.</summary>
+    public static int SendFile(int to, int from, long* offset, nuint count) => OnSocket(to, (from, Offset: (nint)offset, Count: (long)Math.Min(count, int.MaxValue)), static (socket, a) =>
+    {
+        var given = (long*)a.Offset;
+        if (Files[a.from] is not null)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        long start = given is null ? Libc.Position(a.from) : *given;
+        if (start < 0)
+        {
+            return given is null ? (int)start : Result.Fail(Errno.EINVAL);
+        }
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        long done = 0;
+        int failure = 0;
+        try
+        {
+            while (done < a.Count)
+            {
+                int wanted = (int)Math.Min(65536, a.Count - done);
+                int read = (int)Libc.ReadAt(a.from, buffer.AsSpan(0, wanted), start + done);
+                if (read <= 0)
+                {
+                    failure = read;
+                    break;
+                }
+
+                bool more = read == wanted && done + read < a.Count;
+                int sent;
+                fixed (byte* address = buffer)
+                {
+                    var vector = new IoVector(address, (nuint)read);
+                    sent = socket.Send(new IoVectors(&vector, 1), more ? SocketFile.FlagMore : 0);
+                }
+
+                if (sent < read)
+                {
+                    failure = Math.Min(sent, 0);
+                    done += Math.Max(sent, 0);
+                    break;
+                }
+
+                done += sent;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        if (given is null)
+        {
+            Libc.SetPosition(a.from, start + done);
+        }
+        else
+        {
+            *given = start + done;
+        }
+
+        return done > 0 ? (int)done : failure;
+    });
 
     private static readonly RealPace Idle = new();
 

@@ -138,4 +138,7 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "penstock_splice")]
     private static nint Splice(int from, long* fromOffset, int to, long* toOffset, nuint length, uint flags) =>
         Return(Calls.Splice(from, fromOffset, to, toOffset, length, flags));
+
+    [UnmanagedCallersOnly(EntryPoint = "penstock_sendfile")]
+    private static nint SendFile(int to, int from, long* offset, nuint count) => Return(Calls.SendFile(to, from, offset, count));
 }

@@ -59,6 +59,8 @@ internal sealed class NativeStack
 
     public Pace Pace { get; }
 
+    public bool IsVirtual => _virtualTime is not null;
+
     /// <summary>The other end of the link, when it is the caller's.</summary>
     public PacketWire? Wire { get; }
 

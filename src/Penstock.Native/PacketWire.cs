@@ -77,6 +77,21 @@ internal sealed class PacketWire(int mtu, Pace pace) : Link("packets")
         return true;
     }
 
+    /// <summary>
+    /// Waits in real time until the stack's worker has taken what was injected: as with a TUN device of the kernel's, whose write returns when the packet has been processed. A stack that is
+    /// busy all the time is not waited for beyond a moment.
+    /// </summary>
+    public void WaitUntilProcessed()
+    {
+        var worker = _client!.WorkerOf(0);
+        long end = Environment.TickCount64 + 50;
+        var spin = default(SpinWait);
+        while ((worker.HasReady || worker.HasMorePackets || worker.IsRunning) && Environment.TickCount64 < end)
+        {
+            spin.SpinOnce();
+        }
+    }
+
     internal override void Attach(ILinkClient client) => _client = client;
 
     internal override bool Transmit(PacketBuffer packet)

@@ -64,11 +64,11 @@ internal static unsafe class PacketdrillTable
         table[31] = (delegate* unmanaged<void*, int*, int>)&Pipe;
         table[32] = (delegate* unmanaged<void*, int, long*, int, long*, nuint, uint, nint>)&Splice;
 
-        // packetdrill's assertions call the C library's getsockopt; the shim, when it is preloaded, sends those for our descriptors here.
-        var set = (delegate* unmanaged<void*, void>)Libc.FindGlobal("penstock_shim_set_getsockopt");
+        // packetdrill's assertions call the C library's getsockopt, and it has no slot for sendfile; the shim, when it is preloaded, sends those for our descriptors here.
+        var set = (delegate* unmanaged<void*, void*, void>)Libc.FindGlobal("penstock_shim_set");
         if (set is not null)
         {
-            set((delegate* unmanaged<int, int, int, byte*, uint*, int*, int>)&HookedGetOption);
+            set((delegate* unmanaged<int, int, int, byte*, uint*, int*, int>)&HookedGetOption, (delegate* unmanaged<int, int, long*, nuint, int*, nint>)&HookedSendFile);
         }
     }
 
@@ -88,6 +88,18 @@ internal static unsafe class PacketdrillTable
 
         *handled = 1;
         return Exports.Return(Calls.GetOption(fd, level, name, value, length));
+    }
+
+    [UnmanagedCallersOnly]
+    private static nint HookedSendFile(int to, int from, long* offset, nuint count, int* handled)
+    {
+        if (Calls.Files[to] is null)
+        {
+            return 0;
+        }
+
+        *handled = 1;
+        return Exports.Return(Calls.SendFile(to, from, offset, count));
     }
 
     [UnmanagedCallersOnly]

@@ -110,7 +110,7 @@ internal sealed class StackText
                 };
                 break;
             case "tun":
-                Tun = value;
+                Tun = value.Length > 0 ? value : throw new ArgumentException("tun= needs the name of a device.");
                 break;
             default:
                 if (!key.Contains('.', StringComparison.Ordinal))

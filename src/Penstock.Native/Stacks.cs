@@ -118,15 +118,23 @@ internal static unsafe class Stacks
         try
         {
             Errors.Log($"{stack.Pace.NowNanos / 1e9:f6} received {length} bytes");
+            bool taken;
             stack.Pace.Enter();
             try
             {
-                return wire.Inject(new ReadOnlySpan<byte>(packet, (int)length)) ? 0 : Result.Fail(Errno.ENOBUFS);
+                taken = wire.Inject(new ReadOnlySpan<byte>(packet, (int)length));
             }
             finally
             {
                 stack.Pace.Exit();
             }
+
+            if (!stack.IsVirtual)
+            {
+                wire.WaitUntilProcessed();
+            }
+
+            return taken ? 0 : Result.Fail(Errno.ENOBUFS);
         }
         catch (Exception error)
         {

@@ -114,6 +114,9 @@ int penstock_epoll_wait(int epoll, struct epoll_event *events, int most, int mil
 int penstock_pipe2(penstock_stack *stack, int descriptors[2], int flags);
 ssize_t penstock_splice(int from, int64_t *from_offset, int to, int64_t *to_offset, size_t length, unsigned int flags);
 
+/* From a file of the kernel's into a socket. */
+ssize_t penstock_sendfile(int to, int from, int64_t *offset, size_t count);
+
 #ifdef __cplusplus
 }
 #endif
