@@ -29,6 +29,12 @@ public class HeldRequestTests
         peer.End();
     }
 
+    private static TcpSocket SocketOf(Task<TcpSocket> accept)
+    {
+        Assert.True(accept.IsCompleted);
+        return accept.GetAwaiter().GetResult();
+    }
+
     private static SocketError ErrorOf(Task<TcpSocket> accept)
     {
         Assert.True(accept.IsCompleted);
@@ -53,7 +59,7 @@ public class HeldRequestTests
         Assert.Equal((1, 0), (listener.HalfOpen, listener.Pending));
 
         peer.Send(TcpFlags.Ack);
-        using TcpSocket socket = accept.GetAwaiter().GetResult();
+        using TcpSocket socket = SocketOf(accept);
         Assert.Equal(TcpConnectionState.Established, socket.State);
         Assert.Equal(0, listener.HalfOpen);
         peer.Send(TcpFlags.Ack, 5, (byte)'x');
@@ -93,7 +99,7 @@ public class HeldRequestTests
         Task<TcpSocket> accept = Next(listener).AcceptAsync(Never).AsTask();
         peer.Settle();
         peer.Send(TcpFlags.Ack);
-        accept.GetAwaiter().GetResult().Abort();
+        SocketOf(accept).Abort();
         End(peer, listener);
     }
 
@@ -129,7 +135,7 @@ public class HeldRequestTests
         Task<TcpSocket> accept = Next(listener).AcceptAsync(Never).AsTask();
         Assert.Equal(peer.Next, Assert.Single(peer.Take()).Header.Acknowledgment.Value);
         peer.Send(TcpFlags.Ack);
-        accept.GetAwaiter().GetResult().Abort();
+        SocketOf(accept).Abort();
         End(peer, listener);
     }
 
@@ -235,7 +241,7 @@ public class HeldRequestTests
         Task<TcpSocket> accept = last.AcceptAsync(Never).AsTask();
         peer.Settle();
         peer.Send(TcpFlags.Ack);
-        accept.GetAwaiter().GetResult().Abort();
+        SocketOf(accept).Abort();
         End(peer, listener);
     }
 
@@ -301,7 +307,7 @@ public class HeldRequestTests
         Task<TcpSocket> connected = Next(listener).AcceptAsync(Never).AsTask();
         peer.Settle();
         peer.Send(TcpFlags.Ack);
-        TcpSocket socket = connected.GetAwaiter().GetResult();
+        TcpSocket socket = SocketOf(connected);
         peer.PeerPort++;
         peer.SendSyn();
         TcpConnectionRequest undecided = Next(listener);
