@@ -7,6 +7,9 @@ internal interface IFreeLink<T>
     where T : class
 {
     static abstract ref T? Of(T block);
+
+    /// <summary>The link from the first block of a chain to the next chain.</summary>
+    static abstract ref T? OfChain(T block);
 }
 
 /// <summary>
@@ -27,7 +30,14 @@ internal sealed class FreeStore<T, TLink>
     public T? Take()
     {
         _toTake.Gate.Enter();
-        T? block = _toTake.Head ?? MoveHoldingGate();
+        MoveHoldingGate();
+        if (_toTake.Head is null && _toTake.Chains is { } chain)
+        {
+            _toTake.Chains = TLink.OfChain(chain);
+            _toTake.Head = chain;
+        }
+
+        T? block = _toTake.Head;
         if (block is not null)
         {
             _toTake.Head = TLink.Of(block);
@@ -38,43 +48,34 @@ internal sealed class FreeStore<T, TLink>
         return block;
     }
 
-    /// <summary>Up to <paramref name="most"/> blocks, linked; how many there are.</summary>
-    public int Take(int most, out T? chain)
+    /// <summary>A chain of <see cref="MagazineStack{T, TLink}.Chain"/> blocks, or null when there is none.</summary>
+    public T? TakeChain()
     {
-        chain = null;
-        if (Volatile.Read(ref _toTake.Head) is null && Volatile.Read(ref _returned.Head) is null)
+        if (Volatile.Read(ref _toTake.Chains) is null && Volatile.Read(ref _returned.Chains) is null)
         {
-            return 0;
+            return null;
         }
 
-        int count = 0;
         _toTake.Gate.Enter();
-        T? last = null;
-        for (T? block = _toTake.Head ?? MoveHoldingGate(); block is not null && count < most; block = TLink.Of(block))
+        MoveHoldingGate();
+        T? chain = _toTake.Chains;
+        if (chain is not null)
         {
-            chain ??= block;
-            last = block;
-            count++;
-        }
-
-        if (last is not null)
-        {
-            _toTake.Head = TLink.Of(last);
-            _toTake.Count -= count;
-            TLink.Of(last) = null;
+            _toTake.Chains = TLink.OfChain(chain);
+            _toTake.Count -= MagazineStack<T, TLink>.Chain;
         }
 
         _toTake.Gate.Exit();
-        return count;
+        return chain;
     }
 
-    /// <summary>Gives back <paramref name="count"/> blocks that are linked from <paramref name="first"/> to <paramref name="last"/>.</summary>
-    public void Return(T first, T last, int count)
+    /// <summary>Gives back a chain of <see cref="MagazineStack{T, TLink}.Chain"/> blocks.</summary>
+    public void ReturnChain(T chain)
     {
         _returned.Gate.Enter();
-        TLink.Of(last) = _returned.Head;
-        _returned.Head = first;
-        _returned.Count += count;
+        TLink.OfChain(chain) = _returned.Chains;
+        _returned.Chains = chain;
+        _returned.Count += MagazineStack<T, TLink>.Chain;
         _returned.Gate.Exit();
     }
 
@@ -87,22 +88,18 @@ internal sealed class FreeStore<T, TLink>
         _returned.Gate.Exit();
     }
 
-    /// <summary>Makes all that was returned the blocks to take; the first of them. The one place where a gate is entered within another, always in this order.</summary>
-    private T? MoveHoldingGate()
+    /// <summary>When there is nothing to take, makes all that was returned the blocks to take. The one place where a gate is entered within another, always in this order.</summary>
+    private void MoveHoldingGate()
     {
-        if (Volatile.Read(ref _returned.Head) is null)
+        if (_toTake.Head is not null || _toTake.Chains is not null || (Volatile.Read(ref _returned.Head) is null && Volatile.Read(ref _returned.Chains) is null))
         {
-            return null;
+            return;
         }
 
         _returned.Gate.Enter();
-        T? head = _returned.Head;
-        _toTake.Head = head;
-        _toTake.Count += _returned.Count;
-        _returned.Head = null;
-        _returned.Count = 0;
+        (_toTake.Head, _toTake.Chains, _toTake.Count) = (_returned.Head, _returned.Chains, _returned.Count);
+        (_returned.Head, _returned.Chains, _returned.Count) = (null, null, 0);
         _returned.Gate.Exit();
-        return head;
     }
 
     /// <summary>An object of its own that is larger than the two lines of memory which processors fetch at a time.</summary>
@@ -111,6 +108,9 @@ internal sealed class FreeStore<T, TLink>
         public SpinGate Gate;
         public int Count;
         public T? Head;
+
+        /// <summary>The first blocks of chains: a chain is moved without a look at its other blocks, which lie in another processor's memory.</summary>
+        public T? Chains;
         private Padding _padding;
 
         [InlineArray(14)]
@@ -121,49 +121,63 @@ internal sealed class FreeStore<T, TLink>
     }
 }
 
-/// <summary>Blocks that one thread has at hand, linked. A mutable struct: keep it in a field.</summary>
+/// <summary>
+/// Blocks that one thread has at hand, linked: those in use, and at most one chain in reserve, so that a thread which takes and gives back in turn need not go to the store. A mutable struct: keep
+/// it in a field.
+/// </summary>
 internal struct MagazineStack<T, TLink>
     where T : class
     where TLink : struct, IFreeLink<T>
 {
-    private T? _head;
+    /// <summary>Blocks in a chain, the unit that is moved between here and the store.</summary>
+    public const int Chain = 16;
 
-    public int Count { get; private set; }
+    private T? _head;
+    private int _loaded;
+    private T? _reserve;
+
+    public readonly int Count => _loaded + (_reserve is null ? 0 : Chain);
 
     public T? TryTake()
     {
         T? block = _head;
-        if (block is not null)
+        if (block is null)
         {
-            _head = TLink.Of(block);
-            Count--;
+            block = _reserve;
+            if (block is null)
+            {
+                return null;
+            }
+
+            _reserve = null;
+            _loaded = Chain;
         }
 
+        _head = TLink.Of(block);
+        _loaded--;
         return block;
     }
 
-    public void Add(T block)
+    /// <summary>Adds a block; true when <paramref name="full"/> is a chain too many, for the store.</summary>
+    public bool Add(T block, out T? full)
     {
-        TLink.Of(block) = _head;
-        _head = block;
-        Count++;
-    }
-
-    /// <summary>Makes a linked chain of <paramref name="count"/> blocks all that is at hand; there was nothing.</summary>
-    public void Fill(T? chain, int count) => (_head, Count) = (chain, count);
-
-    /// <summary>Takes out <paramref name="count"/> blocks, of which there are as many, as a chain.</summary>
-    public void Detach(int count, out T first, out T last)
-    {
-        first = last = _head!;
-        for (int i = 1; i < count; i++)
+        full = null;
+        if (_loaded == Chain)
         {
-            last = TLink.Of(last)!;
+            full = _reserve;
+            _reserve = _head;
+            _head = null;
+            _loaded = 0;
         }
 
-        _head = TLink.Of(last);
-        Count -= count;
+        TLink.Of(block) = _head;
+        _head = block;
+        _loaded++;
+        return full is not null;
     }
+
+    /// <summary>Loads a chain; nothing is at hand.</summary>
+    public void Load(T chain) => (_head, _loaded) = (chain, Chain);
 }
 
 /// <summary>A sum that two sides work on apart: one adds, one takes off, and only who comes near a ceiling looks at both.</summary>

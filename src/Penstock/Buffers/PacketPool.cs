@@ -189,7 +189,7 @@ internal sealed class PacketPool
             return null;
         }
 
-        buffer.Next = null;
+        buffer.Next = buffer.SentNext = null;
         buffer.OnRented();
         return buffer;
     }
@@ -294,7 +294,7 @@ internal sealed class PacketPool
             : null;
         if (slab is not null)
         {
-            slab.NextFree = null;
+            slab.NextFree = slab.NextChain = null;
             slab.StartReferences();
             return slab;
         }
@@ -312,7 +312,7 @@ internal sealed class PacketPool
             slab = new Slab(this, sizeClass, Sizes[sizeClass]);
         }
 
-        slab.NextFree = null;
+        slab.NextFree = slab.NextChain = null;
         slab.StartReferences();
         return slab;
     }
@@ -345,18 +345,19 @@ internal sealed class PacketPool
             return block;
         }
 
-        if (!_rented.TryAdd(cost * (long)Magazine.Move, _plenty))
+        long all = cost * (long)MagazineStack<T, TLink>.Chain;
+        if (!_rented.TryAdd(all, _plenty))
         {
             return null;
         }
 
-        int count = kept.Take(Magazine.Move, out T? chain);
-        if (count < Magazine.Move)
+        if (kept.TakeChain() is not { } chain)
         {
-            _rented.Remove(cost * (long)(Magazine.Move - count));
+            _rented.Remove(all);
+            return null;
         }
 
-        hand.Fill(chain, count);
+        hand.Load(chain);
         return hand.TryTake();
     }
 
@@ -364,42 +365,33 @@ internal sealed class PacketPool
         where T : class
         where TLink : struct, IFreeLink<T>
     {
-        hand.Add(block);
-        if (hand.Count > Magazine.Most)
+        if (hand.Add(block, out T? full))
         {
-            GiveBack(ref hand, kept, Magazine.Move, cost);
+            kept.ReturnChain(full!);
+
+            // Last: what is no longer counted as rented must be there to be taken.
+            _rented.Remove(cost * (long)MagazineStack<T, TLink>.Chain);
         }
     }
 
-    private void GiveBack<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int count, int cost)
+    private void Empty<T, TLink>(ref MagazineStack<T, TLink> hand, FreeStore<T, TLink> kept, int cost)
         where T : class
         where TLink : struct, IFreeLink<T>
     {
-        hand.Detach(count, out T first, out T last);
-        kept.Return(first, last, count);
-        _rented.Remove(cost * (long)count);
+        while (hand.TryTake() is { } block)
+        {
+            kept.Return(block);
+            _rented.Remove(cost);
+        }
     }
 
     private void EmptyMagazine(Magazine? magazine)
     {
-        if (magazine is null)
+        if (magazine is not null)
         {
-            return;
-        }
-
-        if (magazine.Buffers.Count > 0)
-        {
-            GiveBack(ref magazine.Buffers, _keptBuffers, magazine.Buffers.Count, BufferCost);
-        }
-
-        if (magazine.Tiny.Count > 0)
-        {
-            GiveBack(ref magazine.Tiny, _shelves[0].Kept, magazine.Tiny.Count, CostOf(0));
-        }
-
-        if (magazine.Small.Count > 0)
-        {
-            GiveBack(ref magazine.Small, _shelves[1].Kept, magazine.Small.Count, CostOf(1));
+            Empty(ref magazine.Buffers, _keptBuffers, BufferCost);
+            Empty(ref magazine.Tiny, _shelves[0].Kept, CostOf(0));
+            Empty(ref magazine.Small, _shelves[1].Kept, CostOf(1));
         }
     }
 
@@ -491,14 +483,10 @@ internal sealed class PacketPool
     /// </summary>
     internal sealed class Magazine
     {
-        /// <summary>Of each kind at most so many; beyond that, and when there is none, so many move at once.</summary>
-        public const int Most = 32;
-        public const int Move = 16;
-
         /// <summary>Larger classes are few, and cost more to fill than to fetch.</summary>
         public const int LargestClass = 1;
 
-        public const int MostBytes = (Most + 1) * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
+        public const int MostBytes = 2 * MagazineStack<Slab, SlabLink>.Chain * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
 
         public MagazineStack<PacketBuffer, BufferLink> Buffers;
         public MagazineStack<Slab, SlabLink> Tiny;
@@ -515,10 +503,14 @@ internal sealed class PacketPool
     internal readonly struct SlabLink : IFreeLink<Slab>
     {
         public static ref Slab? Of(Slab block) => ref block.NextFree;
+
+        public static ref Slab? OfChain(Slab block) => ref block.NextChain;
     }
 
     internal readonly struct BufferLink : IFreeLink<PacketBuffer>
     {
         public static ref PacketBuffer? Of(PacketBuffer block) => ref block.Next;
+
+        public static ref PacketBuffer? OfChain(PacketBuffer block) => ref block.SentNext;
     }
 }

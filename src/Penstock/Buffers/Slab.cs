@@ -26,6 +26,9 @@ internal sealed unsafe class Slab : PayloadOwner
     /// <summary>Next slab in the pool's free list; meaningless while rented.</summary>
     internal Slab? NextFree;
 
+    /// <summary>Next chain there, of the first slab of a chain.</summary>
+    internal Slab? NextChain;
+
     public int Size => Array.Length;
 
     /// <summary>As <see cref="PayloadOwner.Release"/>, by a caller on whose thread <paramref name="magazine"/> is what is at hand of <paramref name="pool"/>.</summary>

@@ -68,6 +68,16 @@ internal sealed class StackInterface : ILinkClient, IReceiver
         WorkerOf(queue).Post(packet);
     }
 
+    public void DeliverBurst(PacketBuffer first, PacketBuffer last, int count, int queue)
+    {
+        for (PacketBuffer? packet = first; packet is not null; packet = packet.Next)
+        {
+            packet.Ingress = this;
+        }
+
+        WorkerOf(queue).Post(first, last, count);
+    }
+
     public void Receive(PacketBuffer packet, Worker worker)
     {
         _counts.Add(PacketsInColumn, 1, BytesInColumn, packet.Length);

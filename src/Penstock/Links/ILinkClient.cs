@@ -19,6 +19,18 @@ internal interface ILinkClient
     /// </summary>
     void Deliver(PacketBuffer packet, int queue);
 
+    /// <summary>As <see cref="Deliver"/> for each of a chain of packets, linked from <paramref name="first"/> to <paramref name="last"/>.</summary>
+    void DeliverBurst(PacketBuffer first, PacketBuffer last, int count, int queue)
+    {
+        for (PacketBuffer? packet = first; packet is not null;)
+        {
+            PacketBuffer? next = packet.Next;
+            packet.Next = null;
+            Deliver(packet, queue);
+            packet = next;
+        }
+    }
+
     /// <summary>A link that refused a packet takes packets again. Any thread.</summary>
     void OnSpace();
 

@@ -121,7 +121,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             _inner.Exit();
             _stepNanos = worker == Worker ? worker.TakeFreshNanos() : 0;
             ProcessPacket(packet);
-            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Last is IDirectReceiver receiver && receiver.TryDeliver(worker))
+            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && receiver.TryDeliver(worker))
             {
                 _pendingEvents &= ~SocketEvents.Readable;
             }
@@ -257,9 +257,9 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
 
         _inner.Exit();
         next?.Grant();
-        if (events != SocketEvents.None)
+        if (events != SocketEvents.None && _waiters.HasWaiters)
         {
-            // A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
+            // Who subscribes from here on has looked for himself. A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
             if (onWorker is not null && onWorker == Worker)
             {
                 // Plain: the worker that runs has it to itself.

@@ -14,8 +14,8 @@ internal struct WaitQueue
 
     public readonly bool HasWaiters => _first is not null;
 
-    /// <summary>The waiter that came last. A plain look: it may be about to fire.</summary>
-    public readonly SocketWaiter? Last => _first;
+    /// <summary>The waiter, when there is just one. A plain look: it may be about to fire.</summary>
+    public readonly SocketWaiter? Only => _first is { NextWaiter: null } only ? only : null;
 
     public void Add(SocketWaiter waiter)
     {

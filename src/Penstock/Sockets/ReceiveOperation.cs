@@ -60,7 +60,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     public bool TryDeliver(Worker worker)
     {
         if ((_flags & TcpReceiveFlags.OutOfBand) != 0 || _buffer.IsEmpty || connection.ReadableBytes is <= 0 or > LongestDirect
-            || !connection.RemoveWaiter(this) || Interlocked.CompareExchange(ref _state, Taken, Waiting) != Waiting)
+            || !connection.RemoveWaiter(this) || !TryBeTaken())
         {
             return false;
         }
@@ -91,7 +91,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
 
     public override void Fire(SocketEvents events)
     {
-        if (Interlocked.CompareExchange(ref _state, Taken, Waiting) == Waiting)
+        if (TryBeTaken())
         {
             Continue();
         }
@@ -145,6 +145,18 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
 
     public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>Whoever has taken it out of the queue has it, unless it was canceled: only that comes from elsewhere.</summary>
+    private bool TryBeTaken()
+    {
+        if (_cancellation.CanBeCanceled)
+        {
+            return Interlocked.CompareExchange(ref _state, Taken, Waiting) == Waiting;
+        }
+
+        _state = Taken;
+        return true;
+    }
 
     private void Continue()
     {

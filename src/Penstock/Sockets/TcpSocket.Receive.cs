@@ -137,7 +137,9 @@ public sealed partial class TcpSocket
     /// <summary>Owned here, and nothing is there.</summary>
     private ValueTask<int> WaitToReceive(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
     {
-        ReceiveOperation operation = Interlocked.Exchange(ref _spareReceive, null) ?? new ReceiveOperation(this, _connection);
+        // Plain: there is one receive at a time. One that is kept at this very moment by another thread may be lost, and another is made then.
+        ReceiveOperation operation = _spareReceive ?? new ReceiveOperation(this, _connection);
+        _spareReceive = null;
         return operation.Start(buffer, flags, cancellationToken);
     }
 

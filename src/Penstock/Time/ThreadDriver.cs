@@ -7,12 +7,12 @@ namespace Penstock.Time;
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "Somebody may still wake a driver that has stopped; the event goes with the last reference.")]
 internal sealed class ThreadDriver(string name) : Driver
 {
-    private const long NanosPerMillisecond = 1_000_000;
-
     /// <summary>Rounds of looking for work before the thread sleeps; at every fourth it offers its processor to others.</summary>
     private const int LeastPatience = 8;
     private const int MostPatience = 64;
     private const int RoundsUntilYield = 4;
+    private const long LongestAwayNanos = Nanos.PerMillisecond;
+    private const long SleepsForNanos = 20 * Nanos.PerMillisecond;
 
     private readonly TimestampClock _clock = new(TimeProvider.System);
     private readonly object _gate = new();
@@ -23,6 +23,7 @@ internal sealed class ThreadDriver(string name) : Driver
     private Worker[] _taken = [];
     private Thread? _thread;
     private int _patience = LeastPatience;
+    private long _sleepsUntilNanos;
     private int _pending;
     private int _sleeping;
 
@@ -97,11 +98,22 @@ internal sealed class ThreadDriver(string name) : Driver
     }
 
     /// <summary>
-    /// Looks for work a little longer before it sleeps: to put a thread to sleep and to wake it costs as much as several connections. Other threads get the processor meanwhile. How long it looks
-    /// follows what came of it: it doubles when there was work, and halves when there was none.
+    /// Looks for work a little longer before it sleeps: to put a thread to sleep and to wake it costs as much as several connections. Others get the processor meanwhile. How long it looks follows
+    /// what came of it: it doubles when there was work, and halves when there was none. When others have kept the processor for long they need it, and who sleeps gets it back sooner: no more looking for a while.
     /// </summary>
     private bool WaitForWork()
     {
+        if (Volatile.Read(ref _pending) != 0)
+        {
+            return true;
+        }
+
+        long began = NowNanos;
+        if (began < _sleepsUntilNanos)
+        {
+            return false;
+        }
+
         for (int round = 1; Volatile.Read(ref _pending) == 0; round++)
         {
             if (round > _patience)
@@ -110,18 +122,23 @@ internal sealed class ThreadDriver(string name) : Driver
                 return false;
             }
 
-            if (round % RoundsUntilYield == 0)
-            {
-                Thread.Yield();
-            }
-            else
+            if (round % RoundsUntilYield != 0)
             {
                 Thread.SpinWait(8);
+                continue;
+            }
+
+            Thread.Yield();
+            long now = NowNanos;
+            if (now - began > LongestAwayNanos)
+            {
+                _sleepsUntilNanos = now + SleepsForNanos;
+                break;
             }
         }
 
         _patience = Math.Min(MostPatience, _patience * 2);
-        return true;
+        return Volatile.Read(ref _pending) != 0;
     }
 
     /// <summary>From here on others are driven, which <see cref="Stop"/> waits for; false when none is left, and the thread ends.</summary>
@@ -157,7 +174,7 @@ internal sealed class ThreadDriver(string name) : Driver
             if (deadline > now)
             {
                 // Rounded up: waking early would only mean another round, and so does an hour.
-                _wake.WaitOne((int)Math.Min((deadline - now - 1) / NanosPerMillisecond, 3_600_000 - 1) + 1);
+                _wake.WaitOne((int)Math.Min((deadline - now - 1) / Nanos.PerMillisecond, 3_600_000 - 1) + 1);
             }
         }
 

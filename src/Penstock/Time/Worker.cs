@@ -73,29 +73,32 @@ internal sealed class Worker
     }
 
     /// <summary>Appends a received packet; <see cref="PacketBuffer.Ingress"/> says where it came in. Any thread.</summary>
-    public void Post(PacketBuffer packet)
+    public void Post(PacketBuffer packet) => Post(packet, packet, 1);
+
+    /// <summary>Appends <paramref name="count"/> received packets, linked from <paramref name="first"/> to <paramref name="last"/>. Any thread.</summary>
+    public void Post(PacketBuffer first, PacketBuffer last, int count)
     {
-        packet.Next = null;
+        last.Next = null;
         _gate.Enter();
         if (_closed)
         {
             _gate.Exit();
-            packet.Free();
+            FreeChain(first);
             return;
         }
 
         bool wasEmpty = _readyHead is null;
         if (wasEmpty)
         {
-            _readyHead = packet;
+            _readyHead = first;
         }
         else
         {
-            _readyTail!.Next = packet;
+            _readyTail!.Next = first;
         }
 
-        _readyTail = packet;
-        _readyCount++;
+        _readyTail = last;
+        _readyCount += count;
         _gate.Exit();
         if (wasEmpty)
         {

@@ -10,6 +10,9 @@ namespace Penstock;
 /// <remarks>All members are thread-safe.</remarks>
 public sealed class CableDirection
 {
+    /// <summary>Wire packets of one super-segment that are delivered together: so the receiver begins while the rest is being copied.</summary>
+    private const int Burst = 16;
+
     private readonly object _updating;
     private readonly uint _index;
     private readonly ArrivalTimer _timer;
@@ -168,7 +171,7 @@ public sealed class CableDirection
         {
             SendWire(packet, 0, Segmentation.SegmentsOf(packet), packet.TotalLength, rules, receiver, now);
         }
-        else
+        else if (!rules.IsPlain || receiver is null || !TrySendBurst(packet, rules, receiver, now))
         {
             int count = Segmentation.SegmentsOf(packet);
             for (int i = 0; i < count; i++)
@@ -178,6 +181,57 @@ public sealed class CableDirection
         }
 
         packet.Free();
+    }
+
+    /// <summary>
+    /// Sends the wire packets of a super-segment when nothing can happen to any of them: decided once, and delivered some at a time. False: something can, and nothing has been sent.
+    /// </summary>
+    private bool TrySendBurst(PacketBuffer packet, CableRules rules, ILinkClient receiver, long now)
+    {
+        int count = Segmentation.SegmentsOf(packet);
+        _gate.Enter();
+        if (_cut || _receiver != receiver || !_onTheirWay.IsEmpty || !_overtaking.IsEmpty || Segmentation.LengthOf(packet, 0) > rules.Mtu)
+        {
+            _gate.Exit();
+            return false;
+        }
+
+        _sent += count;
+        _sentBytes += packet.Length + ((long)count * packet.HeadLength);
+        _delivered += count;
+        _latestArrivalNanos = Math.Max(now, _latestArrivalNanos);
+        _gate.Exit();
+        var fate = new Fate { Arrives = true, AtOnce = true, ArrivalNanos = now, FlippedBit = -1 };
+        PacketBuffer? first = null;
+        PacketBuffer? last = null;
+        int linked = 0;
+        for (int i = 0; i < count; i++)
+        {
+            PacketBuffer? copy = MakeArrival(packet, i, 1, Segmentation.LengthOf(packet, i), fate, rules, receiver);
+            if (copy is not null)
+            {
+                if (last is null)
+                {
+                    first = copy;
+                }
+                else
+                {
+                    last.Next = copy;
+                }
+
+                last = copy;
+                linked++;
+            }
+
+            if (first is not null && (linked == Burst || i == count - 1))
+            {
+                receiver.DeliverBurst(first, last!, linked, 0);
+                first = last = null;
+                linked = 0;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>Sends what crosses in one piece: the wire packet at <paramref name="index"/>, or all <paramref name="segments"/> of a super-segment.</summary>
@@ -258,6 +312,24 @@ public sealed class CableDirection
     /// <summary>Makes the receiver's copy, or lets it refer to what an application lent, and delivers or queues it.</summary>
     private void Carry(PacketBuffer packet, int index, int segments, int bytes, in Fate fate, CableRules rules, ILinkClient receiver)
     {
+        if (MakeArrival(packet, index, segments, bytes, fate, rules, receiver) is not { } copy)
+        {
+            return;
+        }
+
+        if (fate.AtOnce)
+        {
+            receiver.Deliver(copy, 0);
+        }
+        else
+        {
+            Queue(copy, fate.Overtakes, receiver);
+        }
+    }
+
+    /// <summary>What the receiver gets of a packet; null, and counted, when its pool is at its limit.</summary>
+    private PacketBuffer? MakeArrival(PacketBuffer packet, int index, int segments, int bytes, in Fate fate, CableRules rules, ILinkClient receiver)
+    {
         PacketBuffer? copy = (rules.PassesReferences ? PacketCopy.TryShare(receiver.Pool, packet) : null)
             ?? TryCopy(packet, index, segments, bytes, fate, rules, receiver);
         if (copy is null)
@@ -267,7 +339,7 @@ public sealed class CableDirection
             (fate.AtOnce ? ref _delivered : ref _inFlight) -= segments;
             _memoryDrops += segments;
             _gate.Exit();
-            return;
+            return null;
         }
 
         // A packet that came with a complete checksum may come from anywhere: the receiver looks for itself.
@@ -275,14 +347,7 @@ public sealed class CableDirection
         copy.GsoSize = segments == 1 ? 0 : packet.GsoSize;
         copy.SegmentCount = segments;
         copy.ArrivalNanos = fate.ArrivalNanos;
-        if (fate.AtOnce)
-        {
-            receiver.Deliver(copy, 0);
-        }
-        else
-        {
-            Queue(copy, fate.Overtakes, receiver);
-        }
+        return copy;
     }
 
     /// <summary>Copies what crosses, as it will arrive; null when the receiver's pool is at its limit.</summary>

@@ -30,6 +30,10 @@ internal sealed class CableRules(CableOptions options)
     /// <summary>What is sent arrives at once: no choice depends on the time.</summary>
     public readonly bool AtOnce = options.Delay == TimeSpan.Zero && options.Jitter == TimeSpan.Zero && options.Rate is null;
 
+    /// <summary>Nothing happens to packets but that they arrive, at once.</summary>
+    public readonly bool IsPlain = options.Delay == TimeSpan.Zero && options.Jitter == TimeSpan.Zero && options.Rate is null && options.Loss == 0
+        && options.Reorder == 0 && options.Duplicate == 0 && options.Corrupt == 0;
+
     /// <summary>The receiver gets references to what an application lent. Only where a packet crosses as it is: what is cut up or summed is gone through byte by byte anyway.</summary>
     public bool PassesReferences => Whole && !RealChecksums && _holdReferences;
 }
