@@ -106,9 +106,8 @@ public class SocketOptionTests
         {
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync(new TcpConnectOptions { MaximumPacingRate = 100_000 });
             long begin = net.Time.NowNanos;
-            Task<byte[]> sink = Streams.ReceiveBytesAsync(server, 1_000_000);
-            await client.SendAsync(new byte[1_000_000]);
-            await sink;
+            await Task.WhenAll(
+                Faults.Streams.SendAsync(client, 1, 1_000_000, shutdown: false), Faults.Streams.ReceiveAsync(server, 1, 1_000_000, toEnd: false));
             Assert.InRange((net.Time.NowNanos - begin) / 1e9, 9.5, 10.5);
             client.Dispose();
             server.Dispose();
