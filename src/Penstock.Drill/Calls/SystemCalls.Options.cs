@@ -128,7 +128,8 @@ internal sealed partial class SystemCalls
         switch (level, name)
         {
             case (LevelSocket, 8):
-                listener.ReceiveBuffer = (int)value;
+                TcpSettings settings = listener.Stack.Tcp.Settings;
+                listener.ReceiveBuffer = Math.Max((int)Math.Min(Math.Min(value, settings.CoreReceiveMax) * 2, int.MaxValue), settings.ReceiveBufferMin);
                 break;
             case (LevelIp, 1):
                 listener.TypeOfService = (byte)value;

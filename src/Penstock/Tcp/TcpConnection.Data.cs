@@ -372,14 +372,15 @@ internal sealed partial class TcpConnection
 
         _finReceived = true;
         _finSequence = _rcvNxt - 1;
-        _ackNow = true;
         ScheduleAck();
         switch (State)
         {
             case TcpConnectionState.SynReceived:
             case TcpConnectionState.Established:
                 SetState(TcpConnectionState.CloseWait);
-                _pingPong = 3;
+
+                // The application is likely to answer the end with its own: the ACK waits for that like any other, and is not more urgent than one for data (Linux).
+                _pingPong = Math.Max(_pingPong, _tcp.Settings.PingPongThreshold);
                 break;
             case TcpConnectionState.FinWait1:
                 SendAckNow();
