@@ -21,7 +21,7 @@ public class DrillBuilderTests
         .After(0.1).Inject("P. 1:501(500) ack 1001 win 65535")
         .Expect(". 1001:1001(0) ack 501")
         .Read(500)
-        .Assert("tcpi_bytes_acked == 1001 and tcpi_snd_mss == 1000")
+        .Assert("tcpi_bytes_acked == 1000 and tcpi_snd_mss == 1000")
         .Inject("F. 501:501(0) ack 1001 win 65535")
         .Between(0, 0.05).Expect(". 1001:1001(0) ack 502")
         .ReadEnd()

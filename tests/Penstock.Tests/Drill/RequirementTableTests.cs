@@ -20,6 +20,18 @@ public partial class RequirementTableTests
     }
 
     [Fact]
+    public void The_language_reference_lists_every_call()
+    {
+        string text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "docs", "drill.md"));
+        int start = text.IndexOf("\n### Calls\n", StringComparison.Ordinal);
+        string section = text[start..text.IndexOf("\n### ", start + 5, StringComparison.Ordinal)];
+        foreach (string name in Penstock.Drill.SystemCalls.Names)
+        {
+            Assert.Contains($"`{name}`", section, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void The_table_lists_every_requirement_that_a_script_names()
     {
         var wanted = new SortedDictionary<string, SortedSet<string>>(StringComparer.Ordinal);

@@ -12,14 +12,13 @@ internal sealed partial class TcpConnection
     private void TransmitRetransmitQueue()
     {
         bool armed = false;
-        int atOnce = SegmentsAtOnce(Sending, SegmentPayload());
         while (_retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
             RecoveryState recovery = Recovery;
             recovery.Visited++;
             int quota = Cwnd.Window - PacketsInFlight;
             bool head = buffer == _retransmitQueue.First;
-            if (quota <= 0 || !RetransmitBuffer(buffer, Math.Min(quota, atOnce)))
+            if (quota <= 0 || !RetransmitBuffer(buffer, Math.Min(quota, SegmentsAtOnce(Sending, SegmentPayload()))))
             {
                 break;
             }
