@@ -102,6 +102,8 @@ internal sealed partial class TcpConnection
 
         if (_timerMode != RetransmitTimerMode.Retransmit)
         {
+            // This timer stood in for the timeout, which goes on from where it was.
+            _timerMode = RetransmitTimerMode.Reordering;
             RearmRetransmitTimer();
         }
     }
