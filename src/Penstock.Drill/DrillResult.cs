@@ -22,6 +22,10 @@ public enum DrillOutcome
 public sealed record DrillResult(
     DrillOutcome Outcome, string? Message, IReadOnlyList<string> Packets, IReadOnlyList<string> Output, TimeSpan Duration)
 {
+    /// <summary>Gives the result back when the script passed, and throws otherwise, also when it was skipped: a test that shows nothing is no test.</summary>
+    /// <exception cref="DrillFailedException">It failed or was skipped; the message is the whole report.</exception>
+    public DrillResult EnsurePassed() => Outcome == DrillOutcome.Passed ? this : throw new DrillFailedException(this);
+
     /// <summary>The message, and below it the packets so far: everything somebody needs to see why a script failed.</summary>
     public override string ToString() => Outcome == DrillOutcome.Passed
         ? "passed"

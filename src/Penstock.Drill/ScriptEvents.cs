@@ -10,10 +10,18 @@ internal abstract record ScriptEvent : Node
 }
 
 /// <summary>A TCP segment the script injects.</summary>
-internal sealed record PacketIn(TcpPattern Packet) : ScriptEvent;
+internal sealed record PacketIn(TcpPattern Packet) : ScriptEvent
+{
+    /// <summary>The bytes it carries; null for zeros. Files cannot say it.</summary>
+    public byte[]? Payload { get; init; }
+}
 
 /// <summary>A TCP segment the stack must send.</summary>
-internal sealed record PacketOut(TcpPattern Packet) : ScriptEvent;
+internal sealed record PacketOut(TcpPattern Packet) : ScriptEvent
+{
+    /// <summary>The bytes it must carry; null for zeros. Files cannot say it.</summary>
+    public byte[]? Payload { get; init; }
+}
 
 /// <summary>A UDP datagram the script injects.</summary>
 internal sealed record UdpIn(UdpPattern Packet) : ScriptEvent;
@@ -39,3 +47,9 @@ internal sealed record Command(string Line) : ScriptEvent;
 
 /// <summary>A piece of code between <c>%{</c> and <c>}%</c>: assertions about the connection's state.</summary>
 internal sealed record Code(NodeList<CodeStatement> Statements) : ScriptEvent;
+
+/// <summary>A look at the connection by code of the caller; throws what it finds wrong. Only in scripts that were built in C#.</summary>
+internal sealed record Check(Action<TcpInfo> Look) : ScriptEvent;
+
+/// <summary>The caller's own code begins to use the stack. Only in scripts that were built in C#.</summary>
+internal sealed record ApplicationStart(Func<DrillApplication, Task> Body) : ScriptEvent;

@@ -42,6 +42,8 @@ internal static class ScriptPrinter
         Command command => $"`{command.Line}`",
         Code code => $"%{{ {string.Join("; ", code.Statements.Select(Print))} }}%",
         SystemCall call => Print(call),
+        Check => "`true` // check",
+        ApplicationStart => "`true` // application",
         _ => "",
     };
 

@@ -57,11 +57,11 @@ internal sealed partial class ScriptRun
     private bool IsAlive(Flow flow) =>
         _stack.Tcp.Flows.Find(new FlowKey(_local, flow.LocalPort, _remote, flow.RemotePort)) is not (null or TimeWaitEntry);
 
-    private void Inject(TcpPattern pattern)
+    private void Inject(TcpPattern pattern, byte[]? payload)
     {
         Flow flow = FlowOf(pattern, (pattern.Flags & (DrillFlags.Syn | DrillFlags.Ack)) == DrillFlags.Syn);
         _wire.AddIn(PacketPrinter.Print(pattern, isInbound: true), _time.NowNanos);
-        Deliver(WireCodec.EncodeTcp(DrillPacket.From(pattern), flow, _local, _remote));
+        Deliver(WireCodec.EncodeTcp(DrillPacket.From(pattern), payload, flow, _local, _remote));
     }
 
     private void Inject(IcmpPattern pattern)
@@ -84,7 +84,7 @@ internal sealed partial class ScriptRun
         }
     }
 
-    private void Expect(TcpPattern pattern, TimeSpec time)
+    private void Expect(TcpPattern pattern, byte[]? payload, TimeSpec time)
     {
         if (pattern.Ports is { } ports)
         {
@@ -92,10 +92,11 @@ internal sealed partial class ScriptRun
         }
 
         var gatherer = new SegmentGatherer(pattern, _script.Options.Has("strict_segments"), TimestampRule());
+        var bytes = new List<byte>();
         while (true)
         {
             CapturedPacket packet = NextPacket(pattern, time);
-            Flow? flow = FindFlow(packet);
+            Flow? flow = FindFlow(packet) ?? AdoptFlow(packet, pattern);
             if (flow is null)
             {
                 // A connection the script knows nothing of.
@@ -107,6 +108,13 @@ internal sealed partial class ScriptRun
             LearnTimestamp(pattern, segment, flow);
             segment = WireCodec.Decode(packet.Bytes, flow);
             packet.WasLookedAt = true;
+            if (payload is not null)
+            {
+                // Compared here, byte by byte, when all of it is there.
+                bytes.AddRange(WireCodec.PayloadOf(packet.Bytes));
+                segment = segment with { IsPayloadZero = true };
+            }
+
             switch (gatherer.Offer(segment))
             {
                 case GatherState.Differs:
@@ -117,9 +125,26 @@ internal sealed partial class ScriptRun
                         throw DrillStop.Failed(off);
                     }
 
+                    if (payload is not null && PayloadText.Compare(payload, bytes.ToArray()) is { } different)
+                    {
+                        throw DrillStop.Failed(different);
+                    }
+
                     return;
             }
         }
+    }
+
+    /// <summary>An active open of an application, which no call of the script announced: the connection that the script is about from here on.</summary>
+    private Flow? AdoptFlow(CapturedPacket packet, TcpPattern pattern)
+    {
+        if (_applications.Count == 0 || (pattern.Flags & (DrillFlags.Syn | DrillFlags.Ack)) != DrillFlags.Syn || !WireCodec.IsSyn(packet.Bytes, out _)
+            || WireCodec.PortsOf(packet.Bytes) is not { } ports)
+        {
+            return null;
+        }
+
+        return _flow = AddFlow(ports.Local, ports.Remote);
     }
 
     private void Expect(IcmpPattern pattern, TimeSpec time)

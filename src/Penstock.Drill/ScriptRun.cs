@@ -37,7 +37,7 @@ internal sealed partial class ScriptRun
     private long _previousNanos;
     private long? _injectedAtNanos;
 
-    public ScriptRun(Script script, DrillRunOptions options)
+    public ScriptRun(Script script, DrillRunOptions options, IReadOnlyList<KeyValuePair<string, string>>? sysctls = null)
     {
         _script = script;
         _options = options;
@@ -57,7 +57,7 @@ internal sealed partial class ScriptRun
             _stack.AddRoute(new IPNetwork(IPAddress.Any, 0), _link);
         }
 
-        foreach ((string key, string value) in options.Sysctls)
+        foreach ((string key, string value) in options.Sysctls.Concat(sysctls ?? []))
         {
             _stack.Sysctl.Set(key, value);
         }
@@ -70,7 +70,7 @@ internal sealed partial class ScriptRun
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
         _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
-        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, _calls.Watched), _output.Add);
+        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, Watched), _output.Add);
     }
 
     private long ElapsedNanos => _time.NowNanos - _startNanos;
@@ -186,7 +186,7 @@ internal sealed partial class ScriptRun
         switch (next)
         {
             case PacketOut expected:
-                Expect(expected.Packet, time);
+                Expect(expected.Packet, expected.Payload, time);
                 return;
             case IcmpOut expected:
                 Expect(expected.Packet, time);
@@ -203,7 +203,7 @@ internal sealed partial class ScriptRun
         switch (next)
         {
             case PacketIn packet:
-                Inject(packet.Packet);
+                Inject(packet.Packet, packet.Payload);
                 break;
             case IcmpIn packet:
                 Inject(packet.Packet);
@@ -216,6 +216,12 @@ internal sealed partial class ScriptRun
                 break;
             case Code code:
                 RunCode(code);
+                break;
+            case Check check:
+                RunCheck(check);
+                break;
+            case ApplicationStart start:
+                StartApplication(start);
                 break;
         }
 
@@ -265,6 +271,7 @@ internal sealed partial class ScriptRun
         }
         while (_pending is not null && TryFinishPending());
 
+        LookAtApplications();
         foreach (TcpConnection connection in _calls.Connections())
         {
             if (connection.VerifyInvariants() is { } wrong)
@@ -356,6 +363,7 @@ internal sealed partial class ScriptRun
     {
         try
         {
+            EndApplications();
             _calls.AbortAll();
             _time.Run(async () => await _stack.DisposeAsync().ConfigureAwait(true), TimeSpan.FromHours(1));
         }

@@ -10,7 +10,12 @@ namespace Penstock.Drill;
 internal static class WireCodec
 {
     /// <summary>The IP packet for a segment of the script's peer.</summary>
-    public static byte[] EncodeTcp(in DrillPacket packet, Flow flow, IpAddress local, IpAddress remote)
+    /// <param name="packet">The segment in the script's numbers.</param>
+    /// <param name="payload">Its bytes; empty for zeros.</param>
+    /// <param name="flow">The connection.</param>
+    /// <param name="local">The stack's address.</param>
+    /// <param name="remote">The peer's.</param>
+    public static byte[] EncodeTcp(in DrillPacket packet, ReadOnlySpan<byte> payload, Flow flow, IpAddress local, IpAddress remote)
     {
         Span<byte> options = stackalloc byte[256];
         int optionsLength = WriteOptions(options, packet.Options, flow);
@@ -32,6 +37,7 @@ internal static class WireCodec
             HeaderLength = (byte)headerLength,
         });
         options[..optionsLength].CopyTo(tcp[TcpHeader.MinLength..]);
+        payload.CopyTo(tcp[headerLength..]);
         TcpHeader.WriteChecksum(tcp, Checksum.Finish(
             Checksum.Add(tcp, Checksum.PseudoHeader(remote, local, IpProtocol.Tcp, (uint)tcp.Length))));
         return bytes;
@@ -69,6 +75,12 @@ internal static class WireCodec
         IPv4Header.TryParse(bytes, out IPv4Header ip, out _, verifyChecksum: false) && ip.Protocol == IpProtocol.Tcp && ip.PayloadLength >= 4
             ? new(BinaryPrimitives.ReadUInt16BigEndian(ip.Payload(bytes)), BinaryPrimitives.ReadUInt16BigEndian(ip.Payload(bytes)[2..]))
             : null;
+
+    /// <summary>The payload of a TCP packet that the stack sent.</summary>
+    public static ReadOnlySpan<byte> PayloadOf(ReadOnlySpan<byte> bytes) =>
+        IPv4Header.TryParse(bytes, out IPv4Header ip, out _, verifyChecksum: false) && TcpHeader.TryParse(ip.Payload(bytes), out TcpSegmentHeader tcp, out _)
+            ? ip.Payload(bytes)[tcp.HeaderLength..]
+            : default;
 
     public static bool IsSyn(ReadOnlySpan<byte> bytes, out uint sequence)
     {

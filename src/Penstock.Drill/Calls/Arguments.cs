@@ -30,8 +30,22 @@ internal sealed class Arguments(SystemCall call)
 
     public long Long(int index, long otherwise) => IsEllipsis(index) ? otherwise : Long(index);
 
-    public static long Long(Expression expression) => TryLong(expression)
-        ?? throw new DrillStop(DrillOutcome.Skipped, expression.At, $"'{ScriptPrinter.Print(expression)}' is no number that this runner knows");
+    public static long Long(Expression expression) => TryLong(expression) ?? throw NoNumber(expression);
+
+    /// <summary>A name that is almost one that there is was mistyped, and fails the script; anything else is only unknown here.</summary>
+    private static DrillStop NoNumber(Expression expression)
+    {
+        Expression odd = expression;
+        while (odd is OrExpression either)
+        {
+            odd = TryLong(either.Right) is null ? either.Right : either.Left;
+        }
+
+        string? near = odd is NameExpression name ? NearestName.Find(name.Name, Symbols.Names) : null;
+        return near is null
+            ? new DrillStop(DrillOutcome.Skipped, odd.At, $"'{ScriptPrinter.Print(odd)}' is no number that this runner knows")
+            : new DrillStop(DrillOutcome.Failed, odd.At, $"there is no constant '{ScriptPrinter.Print(odd)}'; did you mean {near}?");
+    }
 
     public static long? TryLong(Expression expression) => expression switch
     {

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Penstock.Ownership;
 using Penstock.Sockets;
 using Penstock.Tcp;
 
@@ -162,6 +163,7 @@ internal sealed partial class SystemCalls
         bool waits = !descriptor.NonBlocking && (flags & MessageDontWait) == 0;
         ZeroCopyWrite? zeroCopy = null;
         int done = 0;
+        bool sleeps = false;
         return new SystemCallAttempt(() =>
         {
             if (descriptor.Socket is not { } socket)
@@ -174,12 +176,18 @@ internal sealed partial class SystemCalls
                 return CallOutcome.Fail(Errno.EFAULT);
             }
 
+            if (sleeps && !WakesSender(socket))
+            {
+                return null;
+            }
+
             zeroCopy ??= zeroCopies ? new ZeroCopyWrite(socket, data, lengths) : null;
             int sent = zeroCopy is not null ? zeroCopy.Try(how, out SocketError error) : socket.TrySend(data.AsSpan(done), how, out error);
             done = zeroCopy is not null ? zeroCopy.Queued : done + Math.Max(0, sent);
             bool mustWait = waits && (sent == TcpConnection.WouldBlock || (sent >= 0 && done < data.Length));
             if (mustWait)
             {
+                sleeps = true;
                 return null;
             }
 
@@ -188,6 +196,10 @@ internal sealed partial class SystemCalls
                 : CallOutcome.Fail(sent == TcpConnection.WouldBlock ? Errno.EAGAIN : SocketErrors.ToErrno(error));
         });
     }
+
+    /// <summary>A sender that sleeps is not woken by every bit of room, but when a third of the buffer is free (Linux: sk_stream_write_space).</summary>
+    private static bool WakesSender(TcpSocket socket) =>
+        (socket.Connection.PollEvents & (SocketEvents.Writable | SocketEvents.Failed)) != 0;
 
     private static void RefuseOthers(Arguments arguments, int index, long flags, long known)
     {

@@ -162,6 +162,7 @@ internal sealed partial class SystemCalls
         long? offset = arguments.IsEllipsis(2) || arguments.IsNull(2) ? null : arguments.Long(2);
         int count = file.CountFrom(offset ?? file.Position, arguments.Size(3));
         int done = 0;
+        bool sleeps = false;
         return new SystemCallAttempt(() =>
         {
             if (descriptor.Socket is not { } socket)
@@ -169,11 +170,17 @@ internal sealed partial class SystemCalls
                 return CallOutcome.Fail(Errno.EPIPE);
             }
 
+            if (sleeps && !WakesSender(socket))
+            {
+                return null;
+            }
+
             int sent = socket.TrySend(new byte[count - done], TcpSendFlags.None, out SocketError error);
             done += Math.Max(0, sent);
             file.Position += offset is null ? Math.Max(0, sent) : 0;
             if (done < count && !descriptor.NonBlocking && sent is >= 0 or TcpConnection.WouldBlock)
             {
+                sleeps = true;
                 return null;
             }
 

@@ -98,11 +98,11 @@ internal sealed partial class SystemCalls
         return new CallOutcome(0);
     }
 
-    private static CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
+    private CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
     {
         long level = arguments.Long(1);
         long name = arguments.Long(2);
-        TcpConnection? connection = descriptor.Connection;
+        TcpConnection connection = descriptor.Connection ?? Detached(descriptor);
         if ((level, name) == (LevelTcp, 9))
         {
             long seconds = NumberedOptions.DeferredSeconds(descriptor.Set.GetValueOrDefault((level, name)));
@@ -115,7 +115,7 @@ internal sealed partial class SystemCalls
             (LevelSocket, 3) => 1,
             (LevelSocket, 30) => descriptor.Listener is not null ? 1 : 0,
             (LevelTcp, 36) => descriptor.TellsQueue ? 1 : 0,
-            _ when connection is not null && NumberedOptions.Read(connection, level, name) is { } now => now,
+            _ when NumberedOptions.Read(connection, level, name) is { } now => now,
             _ => descriptor.Set.TryGetValue((level, name), out long set) ? set : null,
         };
         if (value is not { } found)
@@ -124,6 +124,15 @@ internal sealed partial class SystemCalls
         }
 
         return new CallOutcome(0) { OutputMismatch = Compare(arguments, 3, found, "the option's value") };
+    }
+
+    /// <summary>What a socket that is not connected would have: for reading options back as they took effect.</summary>
+    private TcpConnection Detached(Descriptor descriptor)
+    {
+        var connection = new TcpConnection(stack, stack.OwnWorker, default, null);
+        descriptor.ApplyTo(connection);
+        connection.Discard();
+        return connection;
     }
 
     private static long TakeError(TcpConnection? connection)

@@ -53,6 +53,13 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
 
     public SystemCallAttempt Prepare(SystemCall call)
     {
+        if (!Names.Contains(call.Name))
+        {
+            throw NearestName.Find(call.Name, Names) is { } near
+                ? new DrillStop(DrillOutcome.Failed, call.At, $"there is no call '{call.Name}'; did you mean {near}?")
+                : new DrillStop(DrillOutcome.Skipped, call.At, $"the call {call.Name} is not run here");
+        }
+
         var arguments = new Arguments(call);
         switch (call.Name)
         {
@@ -109,7 +116,7 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
             "write" or "send" or "sendto" or "writev" or "sendmsg" => Send(socket, call.Name, arguments),
             "setsockopt" => Done(SetOption(socket, arguments)),
             "getsockopt" => Done(GetOption(socket, arguments)),
-            _ => throw new DrillStop(DrillOutcome.Skipped, call.At, UnknownCall(call.Name)),
+            _ => Done(CallOutcome.Fail(Errno.EINVAL)),
         };
     }
 
@@ -120,10 +127,6 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
         "open", "pipe", "pipe2", "poll", "read", "readv", "recv", "recvfrom", "recvmsg", "send", "sendfile", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "splice",
         "write", "writev",
     ];
-
-    private static string UnknownCall(string name) => NearestName.Find(name, Names) is { } near
-        ? $"the call {name} is not run; did you mean {near}?"
-        : $"the call {name} is not run here";
 
     /// <summary>Null when the outcome is what the script expects, else a sentence. Gives a new descriptor the script's number.</summary>
     public string? Judge(SystemCall call, CallOutcome outcome)

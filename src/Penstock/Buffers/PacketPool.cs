@@ -15,6 +15,10 @@ internal sealed class PacketPool
 {
     public const int TinySlab = 256;
     public const int SmallSlab = 2048;
+
+    /// <summary>Two segments, the least that a super-segment is where the rate is low, and four. In a larger slab they would cost a receiver many times their bytes.</summary>
+    public const int PairSlab = 4 * 1024, FourSlab = 8 * 1024;
+
     public const int MediumSlab = 16 * 1024;
 
     /// <summary>What sends copy into: several packets share one (Linux's 32 KiB page fragment).</summary>
@@ -32,7 +36,7 @@ internal sealed class PacketPool
     /// <summary>A buffer's object with the overflow table that it may get at any time, when it is too late to be refused.</summary>
     private const int BufferCost = PacketBuffer.ObjectSize + PacketBuffer.OverflowSize;
 
-    private static readonly int[] Sizes = [TinySlab, SmallSlab, MediumSlab, SendSlab, LargeSlab];
+    private static readonly int[] Sizes = [TinySlab, SmallSlab, PairSlab, FourSlab, MediumSlab, SendSlab, LargeSlab];
 
     private readonly Shelf[] _shelves = Array.ConvertAll(Sizes, static _ => new Shelf());
     private readonly FreeStore<PacketBuffer, BufferLink> _keptBuffers = new();

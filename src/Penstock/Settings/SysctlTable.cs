@@ -60,6 +60,9 @@ internal static class SysctlTable
         Flag(V4 + "tcp_dsack", "Tells the peer of duplicates in SACKs (RFC 2883).", s => ref s.Dsack),
         Flag(V4 + "tcp_timestamps", "Timestamps (RFC 7323).", s => ref s.Timestamps),
         Flag(V4 + "tcp_window_scaling", "Window scaling (RFC 7323).", s => ref s.WindowScaling),
+        Numbers(V4 + "tcp_ecn", "Explicit congestion notification (RFC 3168): 0 never, 1 asked for and granted, 2 granted.", 0, 2, s => ref s.Ecn),
+        Flag(V4 + "tcp_ecn_fallback", "A SYN that is sent again no longer asks for ECN (RFC 3168 6.1.1.1).", s => ref s.EcnFallback),
+        Flag(V4 + "tcp_reflect_tos", "The answer to a SYN, and all that follows it, carries the SYN's Diffserv code point.", s => ref s.ReflectTos),
 
         // Sending and congestion.
         new WordEntry(V4 + "tcp_congestion_control", "Congestion control of new connections.", CongestionControl.Available,
@@ -81,14 +84,16 @@ internal static class SysctlTable
         Numbers(V4 + "ip_default_ttl", "Time to live of packets sent.", 1, Byte, t => t.Settings.TimeToLive, (t, v) => t.Settings.TimeToLive = (byte)v),
 
         // Loss recovery.
-        Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
+        Numbers(V4 + "tcp_recovery", "Loss detection, a sum: 1 RACK (RFC 8985; always on, as in Linux), 2 a fixed reordering window, 4 no waiting for three duplicate ACKs.", 0, Byte, s => ref s.Recovery),
+        Numbers(V4 + "tcp_frto", "Tests whether a timeout was necessary before more is sent again (RFC 5682): 0 never, any other number always.", 0, Byte, s => ref s.ForwardRto),
         Numbers(V4 + "tcp_early_retrans", "Tail-loss probes (RFC 8985 7): 3 and 4 on, others off.", 0, 4, s => ref s.EarlyRetrans),
         Flag(V4 + "tcp_retrans_collapse", "Sends small segments that are sent again as fewer full ones.", s => ref s.RetransmitCollapse),
         Numbers(V4 + "tcp_reordering", "Reordering that a new connection expects, segments.", 1, int.MaxValue, s => ref s.Reordering),
         Numbers(V4 + "tcp_max_reordering", "Most reordering that a connection learns to expect, segments.", 1, int.MaxValue, s => ref s.MaxReordering),
+        Flag(V4 + "tcp_thin_linear_timeouts", "The first six timeouts of a stream with fewer than four segments in flight do not double.", s => ref s.ThinLinearTimeouts),
+        Numbers(V4 + "tcp_min_rtt_wlen", "Time for which the smallest round-trip time is remembered, seconds.", 0, 86_400, s => ref s.MinimumRttWindowSeconds),
         Numbers(V4 + "tcp_rto_min_us", "Smallest retransmission timeout, microseconds.", 1, int.MaxValue, s => ref s.RtoMinMicroseconds),
         Numbers(V4 + "tcp_rto_max_ms", "Largest retransmission timeout, milliseconds.", 1000, 120_000, s => ref s.RtoMaxMilliseconds),
-        Flag(V4 + "tcp_thin_linear_timeouts", "Does not double the first six timeouts of a connection that has fewer than four segments in flight.", s => ref s.ThinLinearTimeouts),
         Numbers(V4 + "tcp_retries1", "Timeouts of one segment before the route is doubted (RFC 1122 4.2.3.5).", 0, Byte, s => ref s.Retries1),
         Numbers(V4 + "tcp_retries2", "Timeouts of one segment before the connection is given up (RFC 1122 4.2.3.5), counted in the time they take from a first one of 200 ms, as in Linux.", 0, Byte, s => ref s.Retries2),
 
@@ -112,7 +117,8 @@ internal static class SysctlTable
         Flag(V4 + "tcp_backlog_ack_defer", "Sends one ACK for all that waited in the backlog.", s => ref s.BacklogAckDefer),
         Flag(V4 + "tcp_stdurg", "The urgent pointer points behind the urgent byte (RFC 1122) instead of at it.", s => ref s.StandardUrgent),
 
-        // What Linux has no setting for: the backlog of a socket that is in use, and the size of queued buffers.
+        // What Linux has no setting for: what a round-trip time is, the backlog of a socket that is in use, and the size of queued buffers.
+        Flag(Own + "tcp_rtt_from_arrival", "A round-trip time ends when the ACK arrived, not when it was processed; time in the backlog then counts for nothing.", s => ref s.RttFromArrival),
         Numbers(Own + "tcp_backlog_flush_buffers", "A long send looks at its backlog before each so many new buffers: 1 as Linux 4.7, 16 as Linux today, 0 never.", 0, int.MaxValue, s => ref s.BacklogFlushBuffers),
         Numbers(Own + "tcp_backlog_flush_budget_us", "It also looks when this time would pass since it last did, in mid-buffer too, microseconds; 0 switches that off.", 0, 1_000_000,
             t => t.Settings.BacklogFlushBudgetNanos / Nanos.PerMicrosecond, (t, v) => t.Settings.BacklogFlushBudgetNanos = v * Nanos.PerMicrosecond),

@@ -108,6 +108,9 @@ public sealed record TcpInfo
     /// <summary>SACK is in use.</summary>
     public bool Sack { get; init; }
 
+    /// <summary>ECN is in use (RFC 3168).</summary>
+    public bool Ecn { get; init; }
+
     /// <summary>Payload bytes sent, retransmissions included (tcpi_bytes_sent).</summary>
     public long BytesSent { get; init; }
 

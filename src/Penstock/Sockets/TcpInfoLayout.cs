@@ -152,8 +152,9 @@ internal static class TcpInfoLayout
 
     private static long Options(TcpInfo info)
     {
-        const int Timestamps = 1, Sack = 2, WindowScale = 4;
-        return (info.Timestamps ? Timestamps : 0) | (info.Sack ? Sack : 0) | (info.WindowScale.Send >= 0 ? WindowScale : 0);
+        const int Timestamps = 1, Sack = 2, WindowScale = 4, Ecn = 8;
+        return (info.Timestamps ? Timestamps : 0) | (info.Sack ? Sack : 0) | (info.WindowScale.Send >= 0 ? WindowScale : 0)
+            | (info.Ecn ? Ecn : 0);
     }
 
     private static long Micros(TimeSpan span) => span.Ticks / TimeSpan.TicksPerMicrosecond;

@@ -92,6 +92,46 @@ internal sealed class RetransmitQueue
         buffer.SentNext = buffer.SentPrevious = null;
     }
 
+    /// <summary>
+    /// Puts a buffer that was taken out of the send-time list back to where its transmission belongs. Returned one after the other in that order all of them cost one walk along the list; <paramref name="cursor"/>
+    /// keeps the place.
+    /// </summary>
+    public void ReturnToSent(PacketBuffer buffer, ref PacketBuffer? cursor)
+    {
+        if (IsInSentList(buffer))
+        {
+            return;
+        }
+
+        PacketBuffer? after = cursor is { } last && last.SentOrder <= buffer.SentOrder ? last : null;
+        while ((after is null ? OldestSent : after.SentNext) is { } next && next.SentOrder <= buffer.SentOrder)
+        {
+            after = next;
+        }
+
+        buffer.SentPrevious = after;
+        buffer.SentNext = after is null ? OldestSent : after.SentNext;
+        if (after is null)
+        {
+            OldestSent = buffer;
+        }
+        else
+        {
+            after.SentNext = buffer;
+        }
+
+        if (buffer.SentNext is null)
+        {
+            NewestSent = buffer;
+        }
+        else
+        {
+            buffer.SentNext.SentPrevious = buffer;
+        }
+
+        cursor = buffer;
+    }
+
     public PacketBuffer? FindEndingAfter(SequenceNumber sequence) => _bySequence.FindEndingAfter(sequence);
 
     public string? Verify() => _bySequence.Verify();

@@ -6,7 +6,7 @@ namespace Penstock.Tcp;
 
 /// <summary>
 /// SYN cookies (RFC 4987 3.6, in Bernstein's layout): the initial sequence number carries 5 bits of time, 3 bits of MSS and 24 bits of a keyed hash, so that no memory is needed for a request. With
-/// timestamps, the low bits of our timestamp carry window scale and SACK.
+/// timestamps, the low bits of our timestamp carry window scale, SACK and ECN.
 /// </summary>
 internal sealed class SynCookies(SipHash hash)
 {
@@ -14,6 +14,7 @@ internal sealed class SynCookies(SipHash hash)
     private const uint OptionMask = (1u << OptionBits) - 1;
     private const uint NoScale = 0xF;
     private const uint SackBit = 0x10;
+    private const uint EcnBit = 0x20;
 
     /// <summary>How long a cookie is good, in periods of 64 s: this one and the last (Linux: two minutes).</summary>
     private const uint LifetimePeriods = 1;
@@ -56,6 +57,11 @@ internal sealed class SynCookies(SipHash hash)
             bits |= SackBit;
         }
 
+        if (request.EcnOk)
+        {
+            bits |= EcnBit;
+        }
+
         uint stamped = (ticks & ~OptionMask) | bits;
         return stamped > ticks ? stamped - (OptionMask + 1) : stamped;
     }
@@ -65,6 +71,7 @@ internal sealed class SynCookies(SipHash hash)
         uint bits = echoed & OptionMask;
         uint scale = bits & 0xF;
         request.SackOk = (bits & SackBit) != 0 && settings.Sack;
+        request.EcnOk = (bits & EcnBit) != 0 && settings.Ecn != 0;
         request.WindowScalingOk = scale != NoScale && settings.WindowScaling;
         request.PeerWindowScale = request.WindowScalingOk ? (byte)scale : (byte)0;
     }

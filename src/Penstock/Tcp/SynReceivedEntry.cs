@@ -31,6 +31,7 @@ internal sealed class SynReceivedEntry : FlowEntry
     public bool WindowScalingOk;
     public bool TimestampsOk;
     public bool SackOk;
+    public bool EcnOk;
     public bool IsCookie;
 
     /// <summary>The ACK that ends the handshake has come and was ignored (TCP_DEFER_ACCEPT).</summary>

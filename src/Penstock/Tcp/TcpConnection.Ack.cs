@@ -15,7 +15,10 @@ internal sealed partial class TcpConnection
     private RecoveryState? _recovery;
     private MinimumRtt _minimumRtt;
 
-    internal RecoveryState Recovery => _recovery ??= new RecoveryState(Cwnd);
+    internal RecoveryState Recovery => _recovery ??= new RecoveryState(Cwnd, _sndUna);
+
+    /// <summary>A queued buffer was looked at. Counted, so that tests can say what an ACK costs whatever it claims.</summary>
+    private void Visit() => Recovery.Visited++;
 
     private long MinimumRttNanos => _minimumRtt.CurrentNanos;
 
@@ -36,11 +39,10 @@ internal sealed partial class TcpConnection
 
             if (_sackOk && packet.Options.SackCount > 0)
             {
-                var late = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, CarriesData = packet.Length > 0 };
-                TagSackBlocks(packet, ref late);
-                RackDetectLoss(now);
-                AlertRecovery(packet, before, 0, ref late);
-                TransmitRetransmitQueue();
+                var late = new AckOutcome(now, ArrivalOf(packet, now)) { CarriesData = packet.Length > 0 };
+                TagSackBlocks(packet, before, ref late);
+                AlertRecovery(before, 0, ref late);
+                TransmitAfterAck(late.Rexmit);
             }
 
             return true;
@@ -66,15 +68,12 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpPureAcks, Math.Max(1, packet.SegmentCount));
         }
 
-        var outcome = new AckOutcome
+        var outcome = new AckOutcome(now, ArrivalOf(packet, now))
         {
-            NowNanos = now,
-            OldestRttNanos = -1,
-            NewestRttNanos = -1,
-            SackRttNanos = -1,
             Advanced = ack.After(_sndUna),
-            SackedBefore = _sackedOut > 0 ? _highestSacked : _sndUna,
-            CarriesData = packet.Length > 0,
+            SackedBefore = _sackedOut > 0 ? Recovery.HighestSacked : _sndUna,
+            CarriesData = packet.Sequence != packet.EndSequence,
+            CongestionEcho = _ecn.IsEcho(packet.TcpFlags),
         };
         if (outcome.Advanced)
         {
@@ -86,7 +85,15 @@ internal sealed partial class TcpConnection
         UpdateSendWindow(packet, ref outcome);
         if (_sackOk && packet.Options.SackCount > 0)
         {
-            TagSackBlocks(packet, ref outcome);
+            TagSackBlocks(packet, before, ref outcome);
+        }
+
+        if ((packet.TcpFlags & TcpFlags.Cwr) != 0)
+        {
+            _ecn.OnReduced();
+
+            // Whoever reduced may have a window of one segment, and waits for its ACK (Linux).
+            _ackNow |= packet.Sequence != packet.EndSequence;
         }
 
         _lastReceivedNanos = now;
@@ -98,45 +105,44 @@ internal sealed partial class TcpConnection
         _probesOut = 0;
         if (packetsBefore == 0)
         {
+            if (outcome.DuplicateReported)
+            {
+                // Late news of the last recovery: it may have been a mistake.
+                AlertRecovery(before, 0, ref outcome);
+            }
+
             // Nothing was in flight: at most the answer to a window probe.
             AckProbe();
             CheckTailProbe(packet, ref outcome);
             return true;
         }
 
-        int lostBefore = _lostOut;
-        CleanRetransmitQueue(before, ref outcome);
+        long lostBefore = Recovery.Lost;
+        CleanRetransmitQueue(ref outcome);
         CheckMtuProbe();
-        if (_sackOk)
-        {
-            RackDetectLoss(now);
-        }
-
+        RackAdjustWindow(outcome);
         CheckTailProbe(packet, ref outcome);
-        bool dubious = !outcome.Advanced && !outcome.WindowUpdated && !outcome.CarriesData
-            || outcome.NewlySacked > 0 || outcome.DuplicateReported || Recovery.State != CongestionState.Open || _sackedOut > 0 || _lostOut > 0;
-        if (dubious)
+        if (!outcome.IsNoDuplicate || outcome.NewlyTagged || outcome.CongestionEcho || outcome.DuplicateReported || Recovery.State != CongestionState.Open)
         {
-            AlertRecovery(packet, before, Math.Max(1, packet.SegmentCount), ref outcome);
+            int duplicates = 0;
+            if (!outcome.Advanced && !outcome.IsNoDuplicate && !outcome.DuplicateReported)
+            {
+                // Pure ACKs that were merged in the backlog count for as many as they were.
+                duplicates = Math.Max(1, packet.SegmentCount);
+            }
+
+            AlertRecovery(before, duplicates, ref outcome);
         }
 
-        ControlCongestion(lostBefore, ref outcome);
-        EndAckRates(lostBefore, ref outcome);
-        if (_lostOut > _retransOut || Recovery.State is CongestionState.Loss or CongestionState.Recovery)
+        if (outcome.RearmTimer && !ScheduleLossProbe(advancing: true))
         {
-            TransmitRetransmitQueue();
+            RearmRetransmitTimer();
         }
 
-        if (outcome.Advanced || outcome.DataAcked)
-        {
-            RearmAfterAck(ref outcome);
-        }
-
-        if (_sending is { TimeoutSinceNanos: not 0 } sending && Recovery.State != CongestionState.Loss)
-        {
-            sending.EndTimeouts(now);
-        }
-
+        int newlyLost = (int)(Recovery.Lost - lostBefore);
+        ControlCongestion(newlyLost, ref outcome);
+        EndAckRates(newlyLost, ref outcome);
+        TransmitAfterAck(outcome.Rexmit);
         if (_packetsOut == 0)
         {
             StopWaitingFor(SendLimit.Busy);
@@ -147,6 +153,19 @@ internal sealed partial class TcpConnection
         }
 
         return true;
+    }
+
+    /// <summary>When a segment arrived at its link; a link that did not say so is believed to have been quick.</summary>
+    private static long ArrivalOf(PacketBuffer packet, long now) => packet.ArrivalNanos > 0 ? Math.Min(packet.ArrivalNanos, now) : now;
+
+    private void TransmitAfterAck(RetransmitKind kind)
+    {
+        if (kind == RetransmitKind.None || (kind == RetransmitKind.NewData && SendForwardRtoData()))
+        {
+            return;
+        }
+
+        TransmitRetransmitQueue();
     }
 
     /// <summary>RFC 9293 3.10.7.4: SND.WND follows the newest segment.</summary>
@@ -187,7 +206,7 @@ internal sealed partial class TcpConnection
 
         if (outcome.Advanced)
         {
-            _bytesAcked += packet.Acknowledgment.Since(_sndUna);
+            _bytesAcked += packet.Acknowledgment.Since(_sndUna) - (State == TcpConnectionState.SynReceived ? 1 : 0);
             _sndUna = packet.Acknowledgment;
             if (_urgentMode && _sndUp.Before(_sndUna))
             {
@@ -197,11 +216,14 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>Removes what is acknowledged from the head of the retransmit queue; never looks beyond.</summary>
-    private void CleanRetransmitQueue(SequenceNumber before, ref AckOutcome outcome)
+    private void CleanRetransmitQueue(ref AckOutcome outcome)
     {
-        long now = outcome.NowNanos;
+        RecoveryState recovery = Recovery;
+        SequenceNumber lowestLate = _sndNxt;
         while (_retransmitQueue.First is { } buffer && buffer.Sequence.Before(_sndUna))
         {
+            recovery.Visited++;
+            SequenceNumber start = buffer.Sequence;
             int acked = buffer.SegmentCount;
             bool whole = buffer.EndSequence.AtOrBefore(_sndUna);
             if (!whole)
@@ -225,18 +247,9 @@ internal sealed partial class TcpConnection
             }
             else if ((flags & SegmentFlags.SackedAcked) == 0)
             {
-                outcome.NewestRttNanos = now - buffer.SentNanos;
-                if (outcome.OldestRttNanos < 0)
-                {
-                    outcome.OldestRttNanos = now - buffer.SentNanos;
-                }
-
-                if (buffer.Sequence.Before(outcome.SackedBefore))
-                {
-                    NoteReordering(buffer.Sequence);
-                }
-
-                outcome.OriginalAcked = true;
+                outcome.TakeAckSample(buffer.SentNanos);
+                lowestLate = SequenceNumber.Min(lowestLate, start);
+                outcome.OriginalDelivered |= buffer.EndSequence.AtOrBefore(recovery.HighSequence);
             }
 
             if ((flags & SegmentFlags.SackedAcked) != 0)
@@ -245,15 +258,12 @@ internal sealed partial class TcpConnection
             }
             else
             {
-                if (_sackOk || acked > 0)
-                {
-                    RackAdvance(buffer, now);
-                }
-
                 outcome.NewlyAcked += acked;
-                if ((buffer.TcpFlags & TcpFlags.Syn) == 0)
+                NoteDelivered(buffer, acked, ref outcome);
+                if (_sackOk && !((flags & SegmentFlags.RetransmittedOnce) != 0 && EchoesBefore(buffer.SentNanos)))
                 {
-                    Delivery.OnDelivered(buffer, acked, now);
+                    // Where the echo shows that it was the original, the retransmission has not been delivered.
+                    RackAdvance(buffer, outcome.ArrivedNanos);
                 }
             }
 
@@ -278,29 +288,43 @@ internal sealed partial class TcpConnection
                 break;
             }
 
-            if (_retransmitHint == buffer)
+            if (recovery.RetransmitHint == buffer)
             {
-                _retransmitHint = buffer.Next;
+                recovery.RetransmitHint = buffer.Next;
             }
 
             _retransmitQueue.Remove(buffer);
             FreeQueued(buffer);
         }
 
-        if (_highestSacked.Before(_sndUna))
+        outcome.Reneging = _retransmitQueue.First is { } first && (first.Segment & SegmentFlags.SackedAcked) != 0;
+        if (recovery.HighestSacked.Before(_sndUna))
         {
-            _highestSacked = _sndUna;
+            recovery.HighestSacked = _sndUna;
         }
 
-        if (!_sackOk)
+        bool measured = MeasureRtt(ref outcome);
+        if (outcome.Removed > 0)
         {
-            if (outcome.Advanced)
+            outcome.RearmTimer = true;
+            if (!_sackOk)
             {
                 RemoveDuplicateAcks(outcome.Removed, ref outcome);
+
+                // Which of them was sent once is not known without SACK.
+                outcome.OriginalDelivered &= !outcome.RetransmittedAcked;
+            }
+            else if (lowestLate.Before(outcome.SackedBefore))
+            {
+                // A hole was filled by what was only late.
+                NoteReordering(lowestLate, SequenceNumber.Max(outcome.SackedBefore, recovery.HighestSacked));
             }
         }
-
-        MeasureRtt(ref outcome);
+        else if (measured && outcome.OldestSackedSentNanos >= 0 && _retransmitQueue.First is { } head && head.SentNanos > outcome.OldestSackedSentNanos)
+        {
+            // The sample is of something sent before the head was last sent, so the head's deadline can follow; of something sent later it must not, or the deadline would move on and on.
+            outcome.RearmTimer = true;
+        }
     }
 
     /// <summary>Cuts whole acknowledged segments off the front of a super-segment; its true size shrinks by exactly those bytes (R2.20). Returns how many segments.</summary>
@@ -347,47 +371,47 @@ internal sealed partial class TcpConnection
     /// <summary>What a queued buffer is charged: its payload only when it lies in the stack's memory (R2.17, R2.25).</summary>
     private static int ChargeOf(PacketBuffer buffer) => (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
 
-    private void MeasureRtt(ref AckOutcome outcome)
+    /// <summary>RFC 6298 with Karn's rule, from acknowledged and SACKed segments, and RFC 7323 4.1. True when there was a sample.</summary>
+    private bool MeasureRtt(ref AckOutcome outcome)
     {
-        if (outcome.RetransmittedAcked)
+        long until = _tcp.Settings.RttFromArrival ? outcome.ArrivedNanos : outcome.NowNanos;
+        long sample = -1;
+        if (outcome.OldestAckedSentNanos >= 0 && !outcome.RetransmittedAcked)
         {
-            // Karn (RFC 6298 3): what was acknowledged together with a retransmission had to wait for it, so its age is no round-trip time either.
-            outcome.OldestRttNanos = outcome.NewestRttNanos = -1;
+            // What was acknowledged together with a retransmission had to wait for it, so its age is no round-trip time either.
+            sample = until - outcome.OldestAckedSentNanos;
+            outcome.NewestRttNanos = until - outcome.NewestAckedSentNanos;
         }
 
-        long sample = outcome.OldestRttNanos;
-        if (sample < 0)
+        if (outcome.OldestSackedSentNanos >= 0)
         {
-            sample = outcome.SackRttNanos;
+            sample = sample >= 0 ? sample : until - outcome.OldestSackedSentNanos;
+            outcome.NewestRttNanos = until - outcome.NewestSackedSentNanos;
         }
 
-        long newest = outcome.NewestRttNanos >= 0 ? outcome.NewestRttNanos : outcome.SackRttNanos;
-        if (sample < 0 && _timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && outcome.Advanced)
+        if (sample < 0 && _timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && outcome.Removed > 0)
         {
-            // RFC 7323 4.1: the echo tells which transmission was acknowledged, at the price of its millisecond.
+            // The echo tells which transmission was acknowledged, at the price of its millisecond.
             uint elapsed = TimestampTicks(outcome.NowNanos) - _rcvTsEcr;
             if (elapsed < int.MaxValue / 1000)
             {
-                sample = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
-                newest = sample;
+                sample = outcome.NewestRttNanos = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
             }
-        }
-
-        if (newest > 0)
-        {
-            _minimumRtt.Update(outcome.NowNanos, newest);
         }
 
         if (sample < 0)
         {
-            return;
+            return false;
         }
 
+        // A path without any delay gets a millisecond, Linux's tick: a quarter of nothing would be no patience with reordering at all.
+        _minimumRtt.Update(outcome.NowNanos, outcome.NewestRttNanos > 0 ? outcome.NewestRttNanos : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
         Rtt.Sample(sample, _sndUna, _sndNxt);
         _rtoNanos = Rtt.RtoNanos;
         _backoff = 0;
         _backoffProbes = 0;
-        Congestion.OnRttSample(SampleOf(0, newest, outcome.NowNanos));
+        Congestion.OnRttSample(SampleOf(0, outcome.NewestRttNanos, outcome.ArrivedNanos));
+        return true;
     }
 
     private AckSample SampleOf(int acked, long rtt, long now) => new()
@@ -405,97 +429,21 @@ internal sealed partial class TcpConnection
         Paced = _sending is { Pacer.IsEnforced: true },
     };
 
-    /// <summary>Growth is for flows that use their window: all of it, or half of it in slow start (RFC 7661, Linux: tcp_is_cwnd_limited).</summary>
-    private bool IsWindowLimited() => Cwnd.IsLimited || (Cwnd.InSlowStart && Cwnd.Window < 2 * Cwnd.MaxPacketsOut);
-
-    private void ControlCongestion(int lostBefore, ref AckOutcome outcome)
+    private void ControlCongestion(int newlyLost, ref AckOutcome outcome)
     {
-        RecoveryState recovery = Recovery;
-        if (recovery.IsReducing)
+        if (Recovery.IsReducing)
         {
-            recovery.Reduce(outcome.Delivered, Math.Max(0, _lostOut - lostBefore), outcome.Advanced, PacketsInFlight);
+            ReduceWindow(outcome.Delivered, newlyLost, outcome.Advanced);
             return;
         }
 
-        bool mayRaise = _reordering > _tcp.Settings.Reordering ? outcome.Delivered > 0 : outcome.DataAcked || outcome.Advanced;
-        if (mayRaise && outcome.Delivered > 0)
+        // A network that is known to reorder gets credit for what is SACKed; else only progress counts (RFC 5681).
+        bool mayRaise = outcome.DataAcked || (_reordering > _tcp.Settings.Reordering && (outcome.SynAcked || outcome.NewlyTagged));
+        if (mayRaise)
         {
-            long rtt = outcome.NewestRttNanos >= 0 ? outcome.NewestRttNanos : outcome.SackRttNanos;
-            Congestion.OnAck(SampleOf(outcome.Delivered, rtt, outcome.NowNanos));
+            Congestion.OnAck(SampleOf(outcome.Delivered, outcome.NewestRttNanos, outcome.ArrivedNanos));
+            Cwnd.StampNanos = outcome.NowNanos;
         }
-    }
-
-    /// <summary>Notes how much of the window was used in this round (Linux: tcp_cwnd_validate).</summary>
-    private void ValidateCongestionWindow(bool limited)
-    {
-        if (_packetsOut == 0)
-        {
-            return;
-        }
-
-        if (!_cwndUsageSequence.AtOrAfter(_sndUna) || limited || (!Cwnd.IsLimited && _packetsOut > Cwnd.MaxPacketsOut))
-        {
-            Cwnd.IsLimited = limited;
-            Cwnd.MaxPacketsOut = _packetsOut;
-            _cwndUsageSequence = _sndNxt;
-        }
-
-        if (IsWindowLimited())
-        {
-            _cwndUsed = 0;
-            Cwnd.StampNanos = Now;
-            return;
-        }
-
-        _cwndUsed = Math.Max(_cwndUsed, _packetsOut);
-        if (_sendWaits && _writeQueue.First is null && State is TcpConnectionState.Established or TcpConnectionState.CloseWait)
-        {
-            // The network would take more, and the application would give more, but for the buffer between them.
-            _sending?.Limits.Start(SendLimit.SendBuffer, Now);
-        }
-
-        if (_tcp.Settings.SlowStartAfterIdle && Now - Cwnd.StampNanos >= _rtoNanos && Recovery.State == CongestionState.Open)
-        {
-            // Application-limited for a whole timeout: the window shrinks towards what was really used (RFC 2861).
-            int used = Math.Max(_cwndUsed, CongestionWindow.Initial);
-            if (used < Cwnd.Window)
-            {
-                Cwnd.Threshold = Math.Max(Cwnd.Threshold, (Cwnd.Window >> 1) + (Cwnd.Window >> 2));
-                Cwnd.Window = (Cwnd.Window + used) >> 1;
-            }
-
-            Cwnd.StampNanos = Now;
-            _cwndUsed = 0;
-        }
-    }
-
-    private SequenceNumber _cwndUsageSequence;
-    private int _cwndUsed;
-
-    /// <summary>Sending after a pause longer than a timeout starts slowly again (RFC 5681 4.1, Linux: tcp_slow_start_after_idle).</summary>
-    private void RestartAfterIdle(long now)
-    {
-        if (!_tcp.Settings.SlowStartAfterIdle || _packetsOut > 0)
-        {
-            return;
-        }
-
-        long idle = now - _lastDataSentNanos;
-        if (_lastDataSentNanos == 0 || idle <= _rtoNanos)
-        {
-            return;
-        }
-
-        int restart = Math.Min(CongestionWindow.Initial, Cwnd.Window);
-        Cwnd.Threshold = Math.Max(Cwnd.Threshold, (Cwnd.Window >> 1) + (Cwnd.Window >> 2));
-        while ((idle -= _rtoNanos) > 0 && Cwnd.Window > restart)
-        {
-            Cwnd.Window >>= 1;
-        }
-
-        Cwnd.Window = Math.Max(Cwnd.Window, restart);
-        Cwnd.StampNanos = now;
-        _cwndUsed = 0;
     }
 
     private void OnTransmitStart(long now)

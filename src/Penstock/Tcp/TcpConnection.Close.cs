@@ -299,7 +299,11 @@ internal sealed partial class TcpConnection
             FreeQueued(sent);
         }
 
-        _retransmitHint = null;
+        if (_recovery is { } recovery)
+        {
+            recovery.RetransmitHint = null;
+        }
+
         _packetsOut = _sackedOut = _lostOut = _retransOut = 0;
         StopWaitingFor(SendLimit.Busy);
         Memory.Reclaim();

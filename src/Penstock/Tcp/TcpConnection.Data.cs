@@ -84,7 +84,17 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        TakeEcn(packet);
         QueueOutOfOrder(packet);
+    }
+
+    /// <summary>RFC 3168 6.1.3: what routers marked on the way is echoed, and soon, for the sender may have a small window.</summary>
+    private void TakeEcn(PacketBuffer packet)
+    {
+        if (_ecn.OnData(packet.Tos))
+        {
+            EnterQuickAck(2);
+        }
     }
 
     private void DropOutOfWindow(PacketBuffer packet)
@@ -120,6 +130,7 @@ internal sealed partial class TcpConnection
         if (length > 0)
         {
             OnDataReceived(length, segment, trueSize);
+            TakeEcn(packet);
         }
 
         AppendInOrder(packet, charged: false);
@@ -361,14 +372,15 @@ internal sealed partial class TcpConnection
 
         _finReceived = true;
         _finSequence = _rcvNxt - 1;
-        _ackNow = true;
         ScheduleAck();
         switch (State)
         {
             case TcpConnectionState.SynReceived:
             case TcpConnectionState.Established:
                 SetState(TcpConnectionState.CloseWait);
-                _pingPong = 3;
+
+                // The application is likely to answer the end with its own: the ACK waits for that like any other, and is not more urgent than one for data (Linux).
+                _pingPong = Math.Max(_pingPong, _tcp.Settings.PingPongThreshold);
                 break;
             case TcpConnectionState.FinWait1:
                 SendAckNow();

@@ -28,10 +28,17 @@ internal sealed partial class TcpConnection
 
     private void ScheduleAck() => _ackScheduled = true;
 
-    private void EnterQuickAck(int most)
+    /// <summary>The next so many ACKs go at once, unless this is a conversation (Linux: tcp_incr_quickack).</summary>
+    private void AllowQuickAcks(int most)
     {
         int count = (int)Math.Min(Math.Max(_rcvWnd / (2u * (uint)Math.Max(_receiveMss, 1)), 2), (uint)most);
         _quickAcks = Math.Max(_quickAcks, count);
+    }
+
+    /// <summary>The next so many ACKs go at once: something is odd, and the peer waits to hear of it.</summary>
+    private void EnterQuickAck(int most)
+    {
+        AllowQuickAcks(most);
         _pingPong = 0;
         _ackTimeoutNanos = AckTimeoutMin;
     }
@@ -47,7 +54,8 @@ internal sealed partial class TcpConnection
         if (_ackTimeoutNanos == 0)
         {
             // The first data of a connection: the peer is in slow start and wants every ACK.
-            EnterQuickAck(16);
+            AllowQuickAcks(16);
+            _ackTimeoutNanos = AckTimeoutMin;
         }
         else
         {
@@ -62,7 +70,8 @@ internal sealed partial class TcpConnection
             }
             else if (gap > _rtoNanos)
             {
-                EnterQuickAck(16);
+                // The peer was idle, and begins slowly again.
+                AllowQuickAcks(16);
             }
         }
 
@@ -140,6 +149,13 @@ internal sealed partial class TcpConnection
     {
         long now = Now;
         long delay = _ackTimeoutNanos;
+        if (delay == 0)
+        {
+            // No data has come yet, so there is no rhythm to wait for: a FIN that comes first is acknowledged at once.
+            SendAckNow();
+            return;
+        }
+
         if (delay > AckTimeoutMin)
         {
             long most = Nanos.PerSecond / 2;

@@ -29,7 +29,6 @@ internal sealed partial class TcpConnection
         _pushedSeq = _writeSeq;
         _sndSml = _iss;
         _sndUp = _iss;
-        _highestSacked = _iss;
         RefreshRoute();
         if (_advertisedMss == 0)
         {
@@ -50,6 +49,12 @@ internal sealed partial class TcpConnection
         syn.Sequence = _iss;
         syn.EndSequence = _iss + 1;
         syn.TcpFlags = TcpFlags.Syn;
+        if (_tcp.Settings.Ecn == TcpSettings.EcnAsk)
+        {
+            _ecn.IsOn = true;
+            syn.TcpFlags |= ExplicitCongestion.SetupSyn;
+        }
+
         syn.SegmentCount = 1;
         QueueCharged(syn);
         if (Transmit(syn))
@@ -79,7 +84,6 @@ internal sealed partial class TcpConnection
         _sndUna = _iss;
         _sndNxt = _writeSeq = _pushedSeq = _iss + 1;
         _sndSml = _sndUp = _sndNxt;
-        _highestSacked = _iss;
         _rcvNxt = _rcvWup = _copiedSeq = request.RcvNxt;
         _peerMss = _userMss > 0 ? Math.Min(request.PeerMss, _userMss) : request.PeerMss;
         _windowScalingOk = request.WindowScalingOk;
@@ -94,12 +98,15 @@ internal sealed partial class TcpConnection
         _rcvSsthresh = (int)_rcvWnd;
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         _tos = request.Tos;
+        _ecn.IsOn = request.EcnOk;
         _scalingRatio = InitialWindow.ScalingRatio(_tcp.Settings);
         RefreshRoute();
         _sndWl1 = ack.Sequence;
         _sndWnd = _maxWindow = ack.Window << _sndWscale;
         _rtoNanos = InitialRtoNanos;
         SetState(TcpConnectionState.SynReceived);
+
+        _segmentsIn = 1;
 
         // More than the field can say is nothing to grow towards.
         _windowClamp = WindowCeiling;
@@ -166,6 +173,27 @@ internal sealed partial class TcpConnection
         }
 
         _rtoNanos = Math.Min(RtoAfterLostSynNanos, MaximumRtoNanos);
+    }
+
+    /// <summary>Our SYN was acknowledged: it leaves the queue, and if it was sent once it measured the path. Losses of before, if any, are no part of the connection's story.</summary>
+    private void TakeSynAck(long now)
+    {
+        if (_retransmitQueue.First is { } syn)
+        {
+            if ((syn.Segment & SegmentFlags.RetransmittedOnce) == 0)
+            {
+                long rtt = Math.Max(now - syn.SentNanos, 1);
+                _minimumRtt.Update(now, rtt);
+                Rtt.Sample(rtt, _sndUna, _sndNxt);
+                _rtoNanos = Rtt.RtoNanos;
+            }
+
+            _retransmitQueue.Remove(syn);
+            FreeQueued(syn);
+        }
+
+        _recovery = null;
+        _packetsOut = _lostOut = _retransOut = _sackedOut = 0;
     }
 
     private void BuildSynOptions(ref TcpOptions options, bool isSynAck, long now)
@@ -275,19 +303,15 @@ internal sealed partial class TcpConnection
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         if ((flags & TcpFlags.Ack) != 0)
         {
-            var outcome = new AckOutcome { NowNanos = now, OldestRttNanos = -1, NewestRttNanos = -1, SackRttNanos = -1, Advanced = true, SackedBefore = _sndUna };
-            SequenceNumber before = _sndUna;
             bool retransmitted = _retransmits > 1;
             _sndUna = packet.Acknowledgment;
-            CleanRetransmitQueue(before, ref outcome);
+            TakeSynAck(now);
             StopRetransmitTimer();
-            Recovery.State = LossRecovery.CongestionState.Open;
-            Recovery.UndoMarker = null;
             ForgetTries();
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
             Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;
-            _highestSacked = _sndUna;
+            _ecn.OnSynAck(flags);
             EnterEstablished(packet);
 
             bool waits = (DefersAck || IsInteractive || _writeQueue.First is not null) && packet.Length == 0 && (flags & TcpFlags.Fin) == 0;
@@ -326,6 +350,7 @@ internal sealed partial class TcpConnection
         }
 
         // Simultaneous open: our SYN goes again, now with an ACK.
+        _ecn.IsOn &= ExplicitCongestion.IsAskedFor(flags, packet.Tos);
         SetState(TcpConnectionState.SynReceived);
         if (_retransmitQueue.First is { } syn)
         {

@@ -27,8 +27,6 @@ internal sealed partial class TcpConnection
             DeliveryRateIsApplicationLimited = sending.Delivery.RateIsLimited,
             PacingRate = sending.Pacer.Rate,
             MaximumPacingRate = sending.Pacer.MaximumRate,
-            DuplicatesReported = sending.DuplicatesReported,
-            ReorderingsSeen = sending.ReorderingsSeen,
             TotalTimeouts = sending.Timeouts,
             TotalTimeoutRecoveries = sending.TimeoutRecoveries,
             TotalTimeoutTime = Span(sending.TimeoutNanos + (sending.TimeoutSinceNanos != 0 ? now - sending.TimeoutSinceNanos : 0)),
@@ -72,6 +70,7 @@ internal sealed partial class TcpConnection
         WindowScale = _windowScalingOk ? (_sndWscale, _rcvWscale) : (-1, -1),
         Timestamps = _timestampsOk,
         Sack = _sackOk,
+        Ecn = UsesEcn,
         BytesSent = _bytesSent,
         BytesAcked = _bytesAcked,
         BytesReceived = _bytesReceived,
@@ -84,6 +83,8 @@ internal sealed partial class TcpConnection
         MaximumPacingRate = Pacing.Pacer.Unlimited,
         DataSegmentsOut = _dataSegmentsOut,
         DataSegmentsIn = _dataSegmentsIn,
+        DuplicatesReported = _recovery?.DuplicatesReported ?? 0,
+        ReorderingsSeen = _recovery?.ReorderingEvents ?? 0,
         OutOfOrderSegments = _outOfOrder?.Arrivals ?? 0,
         SinceDataSent = Since(Math.Max(_lastDataSentNanos, _establishedNanos), now),
         SinceDataReceived = Since(Math.Max(_lastDataReceivedNanos, _establishedNanos), now),
@@ -114,6 +115,13 @@ internal sealed partial class TcpConnection
         WriteQueueCharged = Memory.WriteCharged,
         OptionalMemory = _zeroCopy?.OptionalBytes ?? 0,
     };
+
+    /// <summary>Times that reordering was seen (tcpi_reord_seen), segments that DSACKs reported (tcpi_dsack_dups), queued buffers that ACKs and timers looked at.</summary>
+    public (int Reorderings, long Duplicates, long Visited, int RackSteps) RecoveryFigures =>
+        _recovery is { } recovery ? (recovery.ReorderingEvents, recovery.DuplicatesReported, recovery.Visited, recovery.Rack.Steps) : (0, 0, 0, 1);
+
+    /// <summary>ECN was agreed on (RFC 3168; Linux: TCPI_OPT_ECN).</summary>
+    public bool UsesEcn => _ecn.IsOn && IsSynchronized;
 
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);

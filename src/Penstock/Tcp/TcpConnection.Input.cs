@@ -156,8 +156,17 @@ internal sealed partial class TcpConnection
                 {
                     SetState(TcpConnectionState.FinWait2);
                     Notify(SocketEvents.Drained);
+                    if (IsOrphan && LingerTwoNanos < 0)
+                    {
+                        // TCP_LINGER2 below 0: nobody waits for the peer's FIN; it is told as if it had spoken to nobody (Linux).
+                        _stack.Counters.Add(StackCounter.TcpAbortOnData);
+                        _tcp.ReplyToUnknown(packet, Worker);
+                        Finish(SocketError.Success);
+                        done = true;
+                        return;
+                    }
+
                     StartFinWait2();
-                    done = State == TcpConnectionState.Closed;
                 }
 
                 break;

@@ -140,10 +140,14 @@ internal sealed partial class TcpConnection
 
         if (sent > 0)
         {
-            Recovery.OnSent(sent);
+            if (Recovery.IsReducing)
+            {
+                Recovery.Reduction.OnSent(sent);
+            }
+
             if (!probing)
             {
-                ScheduleLossProbe();
+                ScheduleLossProbe(advancing: false);
             }
 
             return false;
@@ -313,7 +317,7 @@ internal sealed partial class TcpConnection
         BeginStep();
         long now = Now;
         bool first = (buffer.Segment & SegmentFlags.EverSent) == 0;
-        if (buffer.Length > 0 && _packetsOut == 0)
+        if (buffer.Length > 0 && PacketsInFlight == 0)
         {
             OnTransmitStart(now);
         }
@@ -392,6 +396,12 @@ internal sealed partial class TcpConnection
             flags |= TcpFlags.Urg;
         }
 
+        byte tos = _tos;
+        if (!syn && (flags & TcpFlags.Rst) == 0)
+        {
+            _ecn.Stamp(newData: packet.Length > 0 && packet.Sequence.AtOrAfter(_sndNxt), ref flags, ref tos);
+        }
+
         ushort window = syn ? (ushort)Math.Min(_rcvWnd, 65535u) : SelectWindow();
         var header = new TcpSegmentHeader
         {
@@ -424,7 +434,7 @@ internal sealed partial class TcpConnection
 
         _segmentsOut++;
         long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
-        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, _tos, DontFragment))
+        if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, tos, DontFragment))
         {
             return true;
         }

@@ -56,7 +56,7 @@ internal sealed partial class TcpConnection
         Math.Max(BoundToHalfWindow(_pathMss) - (_timestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0), 8);
 
     /// <summary>An ACK has been worked off: its sample for the congestion control, and the rate that follows from the window it leaves.</summary>
-    private void EndAckRates(int lostBefore, ref AckOutcome outcome)
+    private void EndAckRates(int newlyLost, ref AckOutcome outcome)
     {
         if (_sending is not { } sending)
         {
@@ -64,9 +64,13 @@ internal sealed partial class TcpConnection
         }
 
         long least = _minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0;
-        RateSample sample = sending.Delivery.EndAck(outcome.Delivered, Math.Max(0, _lostOut - lostBefore), least, outcome.NowNanos);
+        RateSample sample = sending.Delivery.EndAck(outcome.Delivered, newlyLost, least, outcome.NowNanos);
         Congestion.OnRateSample(sample);
         sending.Pacer.SetRate(RateOfWindow());
+        if (sending.TimeoutSinceNanos != 0 && Recovery.State != CongestionState.Loss)
+        {
+            sending.EndTimeouts(outcome.NowNanos);
+        }
     }
 
     /// <summary>

@@ -82,7 +82,8 @@ internal sealed partial class TcpConnection
 
         // Only within a burst: after a pause a single segment goes at once, as limited transmit (RFC 3042) and rate reduction (RFC 6937) need it.
         long now = Now;
-        if (now - _lastDataSentNanos > Nanos.PerMillisecond)
+        // A millisecond itself is one: where time stands still between two packets, as in virtual time, it passes to the nanosecond.
+        if (now - _lastDataSentNanos >= Nanos.PerMillisecond)
         {
             return false;
         }

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
+using Penstock.Tcp.Congestion;
 using Penstock.Tcp.LossRecovery;
 using Penstock.Telemetry;
 using Penstock.Time;
@@ -19,7 +20,7 @@ internal enum RetransmitTimerMode : byte
 }
 
 /// <summary>
-/// Time: deadlines, retransmission (RFC 6298), tail-loss probes (RFC 8985 7). A deadline is a field; one timer entry covers all of them, those of other files too, and files itself again when it fires
+/// Time: deadlines, retransmission (RFC 6298). A deadline is a field; one timer entry covers all of them, those of other files too, and files itself again when it fires
 /// early.
 /// </summary>
 internal sealed partial class TcpConnection
@@ -28,6 +29,7 @@ internal sealed partial class TcpConnection
     private const long RtoAfterLostSynNanos = 3 * Nanos.PerSecond;
     private const long ShortestRtoNanos = 200 * Nanos.PerMillisecond;
     private const long Never = long.MaxValue;
+    private const int ThinLinearRetries = 6;
 
     private RetransmitTimerMode _timerMode;
     private long _retransmitAtNanos = Never;
@@ -41,8 +43,6 @@ internal sealed partial class TcpConnection
     /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
     private long _retransmitSinceNanos = Never;
     private long _lastDataSentNanos;
-    private SequenceNumber? _tailProbeHigh;
-    private bool _tailProbeRetransmitted;
 
     private void Arm(ref long deadline, long at)
     {
@@ -68,7 +68,7 @@ internal sealed partial class TcpConnection
 
     private long BackedOffRto() => Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
 
-    /// <summary>RFC 6298 5.1-5.3: runs while anything is unacknowledged, from the time the head was sent.</summary>
+    /// <summary>RFC 6298 5.1-5.3: runs while anything is unacknowledged.</summary>
     private void RearmRetransmitTimer()
     {
         if (_packetsOut == 0)
@@ -78,30 +78,14 @@ internal sealed partial class TcpConnection
         }
 
         long now = Now;
-        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
-    }
-
-    private void RearmAfterAck(ref AckOutcome outcome)
-    {
-        if (_packetsOut == 0)
+        long timeout = BackedOffRto();
+        if (_timerMode is RetransmitTimerMode.Reordering or RetransmitTimerMode.LossProbe)
         {
-            if (_timerMode != RetransmitTimerMode.WindowProbe)
-            {
-                StopRetransmitTimer();
-            }
-
-            return;
+            // It stood in for the timeout, which has been running since the head was sent.
+            timeout = Math.Max(LeftOfRto(now), Nanos.PerMicrosecond);
         }
 
-        if (_timerMode == RetransmitTimerMode.Reordering)
-        {
-            return;
-        }
-
-        if (!ScheduleLossProbe())
-        {
-            RearmRetransmitTimer();
-        }
+        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
     protected override void RunDeferred(DeferredWork work)
@@ -263,8 +247,15 @@ internal sealed partial class TcpConnection
 
     private void BackOff(long now)
     {
-        if (!IsTimeoutLinear())
+        if (IsThin)
         {
+            // A stream with so little in flight gets no duplicate ACKs: its losses wait for timeouts, which so do not double for the first six (sysctl tcp_thin_linear_timeouts).
+            _backoff = 0;
+            _rtoNanos = Rtt.RtoNanos;
+        }
+        else if (State != TcpConnectionState.SynSent || Sending.Timeouts > _tcp.Settings.SynLinearTimeouts)
+        {
+            // A lost SYN is no sign of congestion worth a pause of minutes: its first timeouts do not double (sysctl tcp_syn_linear_timeouts).
             _backoff++;
         }
 
@@ -278,20 +269,8 @@ internal sealed partial class TcpConnection
         ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
-    /// <summary>
-    /// RFC 6298 5.5 doubles after each timeout. The first timeouts of a SYN do not: a lost SYN is no sign of congestion worth a pause of minutes (Linux: tcp_syn_linear_timeouts). Nor do, where that is asked for, those of a connection with so
-    /// little in flight that no duplicate ACKs can tell of a loss (tcp_thin_linear_timeouts).
-    /// </summary>
-    private bool IsTimeoutLinear()
-    {
-        const int ThinFlight = 3, ThinTimeouts = 6;
-        return State switch
-        {
-            TcpConnectionState.SynSent => Sending.Timeouts <= _tcp.Settings.SynLinearTimeouts,
-            TcpConnectionState.Established => _tcp.Settings.ThinLinearTimeouts && _packetsOut <= ThinFlight && !Cwnd.InInitialSlowStart && _retransmits <= ThinTimeouts,
-            _ => false,
-        };
-    }
+    private bool IsThin => _tcp.Settings.ThinLinearTimeouts && State == TcpConnectionState.Established && _packetsOut < 4
+        && Cwnd.Threshold < CongestionWindow.InfiniteThreshold && _retransmits <= ThinLinearRetries;
 
     /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
     private bool HasUserTimedOut(long now) => UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos);
@@ -367,90 +346,5 @@ internal sealed partial class TcpConnection
         }
 
         Finish(_softError != SocketError.Success ? _softError : error);
-    }
-
-    // --- Tail-loss probe (RFC 8985 7).
-
-    /// <summary>Arms a probe in place of the timeout when the flight is a tail; false when a probe makes no sense.</summary>
-    private bool ScheduleLossProbe()
-    {
-        if (_tcp.Settings.EarlyRetrans is not (3 or 4) || _packetsOut == 0 || !_sackOk || !Rtt.HasSample
-            || Recovery.State is not (CongestionState.Open or CongestionState.Reducing) || _tailProbeHigh is not null
-            || _timerMode == RetransmitTimerMode.Reordering)
-        {
-            return false;
-        }
-
-        long now = Now;
-        long timeout = 2 * Rtt.SmoothedNanos;
-        timeout += _packetsOut == 1 ? MinimumRtoNanos : 2 * Nanos.PerMillisecond;
-        long rtoLeft = _rtoNanos;
-        if (_retransmitQueue.First is { } head)
-        {
-            rtoLeft = Math.Max(head.SentNanos + _rtoNanos - now, Nanos.PerMillisecond);
-        }
-
-        ArmRetransmitTimer(RetransmitTimerMode.LossProbe, now + Math.Min(timeout, rtoLeft));
-        return true;
-    }
-
-    private void SendLossProbe(long now)
-    {
-        int before = _packetsOut;
-        bool sent = false;
-        int mss = CurrentMss();
-        if (FirstToSend is { } next && PeerWindowAllows(next, mss))
-        {
-            // New data is the best probe: it carries its own news.
-            WriteTransmit(mss, NagleMode.Push, pushOne: true, probing: true);
-            sent = _packetsOut > before;
-            _tailProbeRetransmitted = false;
-        }
-
-        if (!sent && _retransmitQueue.Last is { } last && (last.Segment & SegmentFlags.SackedRetransmitted) == 0)
-        {
-            if (last.SegmentCount > 1)
-            {
-                Split(last, (last.SegmentCount - 1) * last.GsoSize, last.GsoSize, inRetransmitQueue: true);
-                last = _retransmitQueue.Last!;
-            }
-
-            sent = RetransmitBuffer(last, 1);
-            _tailProbeRetransmitted = true;
-        }
-
-        if (sent)
-        {
-            _stack.Counters.Add(StackCounter.TcpLossProbes);
-            _tailProbeHigh = _sndNxt;
-        }
-
-        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + BackedOffRto());
-    }
-
-    /// <summary>RFC 8985 7.4: an ACK for the probe tells whether the probe repaired a loss, which then counts as one for the window.</summary>
-    private void CheckTailProbe(PacketBuffer packet, ref AckOutcome outcome)
-    {
-        if (_tailProbeHigh is not { } high || packet.Acknowledgment.Before(high))
-        {
-            return;
-        }
-
-        if (!_tailProbeRetransmitted || outcome.DuplicateReported)
-        {
-            _tailProbeHigh = null;
-        }
-        else if (packet.Acknowledgment.After(high) || outcome.Advanced)
-        {
-            _tailProbeHigh = null;
-            _stack.Counters.Add(StackCounter.TcpLossProbeRecovery);
-            if (Recovery.State == CongestionState.Open)
-            {
-                Recovery.BeginReduction(_sndNxt, Congestion.ThresholdOnLoss());
-                Recovery.State = CongestionState.Reducing;
-                Recovery.EndReduction(outcome.NowNanos);
-                Recovery.State = CongestionState.Open;
-            }
-        }
     }
 }

@@ -120,6 +120,7 @@ internal sealed partial class TcpConnection : OwnedSocket
 
     public RttEstimator Rtt { get; }
 
+    private ExplicitCongestion _ecn;
     private int _packetsOut;
     private int _retransOut;
     private int _sackedOut;

@@ -24,7 +24,13 @@ internal sealed partial class TcpLayer
             destination = IpAddress.LoopbackIPv4;
         }
 
-        if (remote.Port is 0 || destination.IsMulticast || destination.IsBroadcast || _stack.Ip.IsDirectedBroadcast(destination))
+        if (destination.IsMulticast || destination.IsBroadcast || _stack.Ip.IsDirectedBroadcast(destination))
+        {
+            // RFC 9293 MUST-46; the error is Linux's.
+            throw new SocketException((int)SocketError.NetworkUnreachable);
+        }
+
+        if (remote.Port is 0)
         {
             throw new SocketException((int)SocketError.AddressNotAvailable);
         }

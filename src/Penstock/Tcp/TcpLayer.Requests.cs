@@ -1,5 +1,6 @@
 using Penstock.Buffers;
 using Penstock.Ip;
+using Penstock.Tcp.Congestion;
 using Penstock.Telemetry;
 using Penstock.Time;
 using Penstock.Wire;
@@ -127,7 +128,8 @@ internal sealed partial class TcpLayer
             TimestampsOk = options.HasTimestamps && Settings.Timestamps,
             TsRecent = options.TsVal,
             SackOk = options.SackPermitted && Settings.Sack,
-            Tos = listener.TypeOfService,
+            Tos = Settings.ReflectTos ? (byte)(packet.Tos & ~ExplicitCongestion.Mask) : listener.TypeOfService,
+            EcnOk = Settings.Ecn != 0 && ExplicitCongestion.IsAskedFor(packet.TcpFlags, packet.Tos),
             TimestampOffset = TimestampOffset(key),
         };
         request.ChooseWindow(Settings, listener.ReceiveBuffer);
@@ -163,7 +165,7 @@ internal sealed partial class TcpLayer
         SendBare(new BareSegment
         {
             Key = request.Key,
-            Flags = TcpFlags.SynAck,
+            Flags = request.EcnOk && remembered ? TcpFlags.SynAck | TcpFlags.Ece : TcpFlags.SynAck,
             Sequence = request.Iss,
             Acknowledgment = request.RcvNxt,
             Window = (ushort)Math.Min(request.Window, 65535u),
@@ -343,7 +345,7 @@ internal sealed partial class TcpLayer
         request.RcvNxt = irs + 1;
         request.Iss = iss;
         request.PeerMss = mss;
-        request.WindowScalingOk = request.SackOk = false;
+        request.WindowScalingOk = request.SackOk = request.EcnOk = false;
         request.PeerWindowScale = 0;
         if (request.TimestampsOk && packet.Options.TsEcr != 0)
         {

@@ -53,9 +53,6 @@ internal sealed class TcpSettings
 
     /// <summary>net.ipv4.tcp_syn_linear_timeouts: so many timeouts of a SYN do not double the next one, and do not count among its retries.</summary>
     public int SynLinearTimeouts = 4;
-
-    /// <summary>net.ipv4.tcp_thin_linear_timeouts: nor do the first six of a connection that has no more than three segments in flight.</summary>
-    public bool ThinLinearTimeouts;
     public int SynAckRetries = 5;
     public int Retries1 = 3;
     public int Retries2 = 15;
@@ -69,6 +66,29 @@ internal sealed class TcpSettings
 
     /// <summary>net.ipv4.tcp_reordering and tcp_max_reordering, segments.</summary>
     public int Reordering = 3, MaxReordering = 300;
+
+    /// <summary>net.ipv4.tcp_ecn: 0 never, 1 ask and grant, 2 grant (RFC 3168).</summary>
+    public int Ecn = 2;
+
+    public const int EcnAsk = 1;
+
+    /// <summary>net.ipv4.tcp_ecn_fallback: a SYN that is sent again asks no more.</summary>
+    public bool EcnFallback = true;
+
+    /// <summary>net.ipv4.tcp_reflect_tos: answers to a connection request carry its Diffserv code point.</summary>
+    public bool ReflectTos;
+
+    /// <summary>net.ipv4.tcp_frto (RFC 5682).</summary>
+    public int ForwardRto = 2;
+
+    /// <summary>net.ipv4.tcp_thin_linear_timeouts.</summary>
+    public bool ThinLinearTimeouts;
+
+    /// <summary>net.ipv4.tcp_min_rtt_wlen, seconds.</summary>
+    public int MinimumRttWindowSeconds = 300;
+
+    /// <summary>Round-trip times end when a segment arrived and not, as in Linux, when it was processed.</summary>
+    public bool RttFromArrival;
 
     /// <summary>net.ipv4.tcp_recovery: bit 0 RACK, bit 1 static reordering window, bit 2 ignore the duplicate-ACK threshold.</summary>
     public int Recovery = 1;

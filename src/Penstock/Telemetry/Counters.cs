@@ -322,6 +322,18 @@ public enum StackCounter
 
     /// <summary>Larger segments that the path was tried with and that were lost (Linux: <c>TCPMTUPFail</c>).</summary>
     TcpMtupFail,
+
+    /// <summary>Reductions taken back because DSACKs reported every retransmission as a duplicate.</summary>
+    TcpDsackUndo,
+
+    /// <summary>Reductions taken back by a partial ACK for what had only been late.</summary>
+    TcpPartialUndo,
+
+    /// <summary>Timeouts found to be unnecessary and undone.</summary>
+    TcpLossUndo,
+
+    /// <summary>Those of them that F-RTO found (RFC 5682).</summary>
+    TcpSpuriousRtos,
 }
 
 /// <summary>

@@ -221,6 +221,23 @@ internal sealed class VirtualTime : Driver
         task.GetAwaiter().GetResult();
     }
 
+    /// <summary>Begins an asynchronous body: it runs until its first wait now, and from there whenever time is made to pass.</summary>
+    public Task Start(Func<Task> body)
+    {
+        SynchronizationContext? before = SynchronizationContext.Current;
+        bool outer = Enter();
+        try
+        {
+            SynchronizationContext.SetSynchronizationContext(_context);
+            return body();
+        }
+        finally
+        {
+            Exit(outer);
+            SynchronizationContext.SetSynchronizationContext(before);
+        }
+    }
+
     /// <summary>Completes after <paramref name="duration"/> of virtual time.</summary>
     public Task Delay(TimeSpan duration)
     {

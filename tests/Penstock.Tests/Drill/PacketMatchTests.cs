@@ -67,7 +67,8 @@ public class PacketMatchTests
         Assert.Equal(
             """
             expected: > P. 1:1001(1000) ack 1001
-            actual:   > P. 1:1001(1000) ack 501 win 9
+            actual:   > P. 1:1001(1000) ack 501  win 9
+                                        ^^^^^^^
             first difference: ack should be 1001 but is 501 (500 less)
             """.ReplaceLineEndings("\n"),
             mismatch.ToString());

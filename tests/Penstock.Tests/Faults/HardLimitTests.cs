@@ -73,7 +73,7 @@ public class HardLimitTests
     public async Task Threads_that_rent_and_return_every_kind_never_pass_the_limit()
     {
         var pool = new PacketPool(1 << 20);
-        int[] sizes = [PacketPool.TinySlab, PacketPool.SmallSlab, PacketPool.MediumSlab, PacketPool.SendSlab, PacketPool.LargeSlab];
+        int[] sizes = [PacketPool.TinySlab, PacketPool.SmallSlab, PacketPool.PairSlab, PacketPool.FourSlab, PacketPool.MediumSlab, PacketPool.SendSlab, PacketPool.LargeSlab];
         await Task.WhenAll(Enumerable.Range(0, 4).Select(seed => Task.Run(() =>
         {
             var random = new Random(seed);

@@ -31,7 +31,7 @@ public class ClosingTests
         using var peer = new RawPeer();
         peer.Accepted();
         peer.Send(TcpFlags.FinAck, 1, 1, length: 5);
-        peer.Expect(TcpFlags.Ack, 1, 7);
+        peer.Expect(TcpFlags.Ack, 1, 7, within: 300);
         Assert.Equal(5, peer.Read());
         Assert.Equal(0, peer.Read());
         Assert.Equal(TcpConnectionState.CloseWait, peer.Socket.State);

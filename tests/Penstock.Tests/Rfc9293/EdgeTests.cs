@@ -29,7 +29,7 @@ public class EdgeTests
         Assert.Equal(4000, peer.Read(buffer, out _));
         Assert.Equal(RawPeer.Pattern(1, 4000), buffer[..4000]);
         peer.Send(TcpFlags.FinAck, next, 1);
-        Assert.Equal(next + 1, peer.Next().Acknowledgment);
+        Assert.Equal(next + 1, peer.Next(300).Acknowledgment);
     }
 
     [Fact]

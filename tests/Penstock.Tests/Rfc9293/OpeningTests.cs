@@ -213,7 +213,7 @@ public class OpeningTests
     {
         using var peer = new RawPeer();
         Task<TcpSocket> connecting = peer.Stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Parse(address), 80), cancellationToken: TestContext.Current.CancellationToken).AsTask();
-        Assert.Equal(SocketError.AddressNotAvailable, peer.Failure(connecting));
+        Assert.Equal(SocketError.NetworkUnreachable, peer.Failure(connecting));
         peer.ExpectNothing();
     }
 

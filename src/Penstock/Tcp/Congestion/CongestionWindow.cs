@@ -36,9 +36,6 @@ internal sealed class CongestionWindow
 
     public bool InSlowStart => Window < Threshold;
 
-    /// <summary>Nothing was ever lost.</summary>
-    public bool InInitialSlowStart => Threshold >= InfiniteThreshold;
-
     /// <summary>Slow start for <paramref name="acked"/> segments; returns those left over once the threshold is reached (RFC 5681 3.1, with ABC as Linux).</summary>
     public int SlowStart(int acked)
     {

@@ -1,89 +1,100 @@
+using System.Runtime.CompilerServices;
+using Penstock.Buffers;
 using Penstock.Tcp.Congestion;
 using Penstock.Wire;
 
 namespace Penstock.Tcp.LossRecovery;
 
 /// <summary>
-/// The state of a recovery: where it ends, how the window comes down meanwhile (proportional rate reduction, RFC 6937), and what is needed to undo it when it
-/// turns out to have been unnecessary (Eifel by timestamps RFC 4015, DSACK RFC 3708).
+/// What a connection remembers of its losses; made when it first sends data, so that a connection that never does goes without. The state machine is in TcpConnection.Recovery; each algorithm says in its own
+/// file which of these fields are its.
 /// </summary>
-internal sealed class RecoveryState(CongestionWindow window)
+internal sealed class RecoveryState(CongestionWindow window, SequenceNumber unacknowledged)
 {
-    private int _priorWindow;
-    private int _delivered;
-    private int _sent;
-
-    public CongestionState State { get; set; }
+    // --- The state machine (RFC 5681, RFC 6675).
+    public CongestionState State;
 
     /// <summary>The recovery ends when everything before this is acknowledged.</summary>
-    public SequenceNumber HighSequence { get; set; }
+    public SequenceNumber HighSequence = unacknowledged;
+
+    /// <summary>Segments marked lost so far, those lost again counted again.</summary>
+    public long Lost;
+
+    /// <summary>Queued buffers that ACKs and timers looked at so far.</summary>
+    public long Visited;
+
+    /// <summary>The retransmission to begin with: the first lost segment that was not sent again, or null for the head.</summary>
+    public PacketBuffer? RetransmitHint;
+
+    /// <summary>How the window comes down.</summary>
+    public ProportionalRateReduction Reduction;
+
+    // --- Loss detection by time, and what delays a verdict.
+    public Rack Rack = new();
+
+    /// <summary>Times that reordering was seen (tcpi_reord_seen).</summary>
+    public int ReorderingEvents;
+
+    // --- The scoreboard (RFC 2018).
+
+    /// <summary>The end of what was SACKed, or what is acknowledged.</summary>
+    public SequenceNumber HighestSacked = unacknowledged;
+
+    /// <summary>The blocks of the last ACK.</summary>
+    public SackCache Sacks;
+
+    /// <summary>Segments that DSACKs have reported so far (tcpi_dsack_dups).</summary>
+    public long DuplicatesReported;
+
+    // --- Undo.
 
     /// <summary>Set while the reduction may still be undone: what was the first unacknowledged byte when it began.</summary>
-    public SequenceNumber? UndoMarker { get; set; }
+    public SequenceNumber? UndoMarker;
 
-    /// <summary>Retransmissions of this recovery whose DSACK has not come; all of them unnecessary when it reaches 0.</summary>
-    public int UndoRetransmits { get; set; }
+    /// <summary>Retransmissions of this recovery whose DSACK has not come; all of them unnecessary when it reaches 0; -1 while there was none.</summary>
+    public int UndoRetransmits;
 
     /// <summary>When the first retransmission of this recovery was sent, nanoseconds; 0 for none.</summary>
-    public long FirstRetransmitNanos { get; set; }
+    public long FirstRetransmitNanos;
 
-    public int PriorThreshold { get; set; }
+    /// <summary>The threshold to go back to; 0 when there is no way back.</summary>
+    public int PriorThreshold;
+
+    // --- F-RTO (RFC 5682).
+
+    /// <summary>A timeout is being tested for having been unnecessary.</summary>
+    public bool TestsTimeout;
+
+    // --- Tail-loss probe (RFC 8985 7).
+
+    /// <summary>The end of what was sent when the probe under way was; null while there is none.</summary>
+    public SequenceNumber? TailProbeEnd;
+
+    /// <summary>The probe was a retransmission.</summary>
+    public bool TailProbeRetransmitted;
 
     public bool IsReducing => State is CongestionState.Recovery or CongestionState.Reducing;
 
+    /// <summary>Remembers what undoing this reduction would take (Linux: tcp_init_undo).</summary>
     public void MarkForUndo(SequenceNumber unacknowledged, int retransmitsOut)
     {
         UndoMarker = unacknowledged;
-        UndoRetransmits = retransmitsOut > 0 ? retransmitsOut : -1;
+        int retransmitted = retransmitsOut + (TailProbeEnd is not null && TailProbeRetransmitted ? 1 : 0);
+        UndoRetransmits = retransmitted > 0 ? retransmitted : -1;
     }
 
     /// <summary>Begins a reduction: the threshold is new, the window comes down with what is delivered.</summary>
     public void BeginReduction(SequenceNumber high, int threshold)
     {
         HighSequence = high;
-        PriorThreshold = window.Threshold;
-        window.Prior = _priorWindow = window.Window;
-        _delivered = _sent = 0;
+        TailProbeEnd = null;
+        window.Prior = window.Window;
+        Reduction.Begin(window.Window);
         window.Counter = 0;
         window.Threshold = threshold;
     }
 
-    public void OnSent(int segments) => _sent += segments;
-
-    /// <summary>
-    /// Sets the window after an ACK during a reduction (RFC 6937): in proportion while more is in flight than the threshold, else as slow start up to it.
-    /// </summary>
-    public void Reduce(int newlyDelivered, int newlyLost, bool advanced, int inFlight)
-    {
-        if (newlyDelivered <= 0 || _priorWindow == 0)
-        {
-            return;
-        }
-
-        _delivered += newlyDelivered;
-        int room = window.Threshold - inFlight;
-        int send;
-        if (room < 0)
-        {
-            long share = ((long)window.Threshold * _delivered) + _priorWindow - 1;
-            send = (int)(share / _priorWindow) - _sent;
-        }
-        else
-        {
-            send = Math.Max(_delivered - _sent, newlyDelivered);
-            if (advanced && newlyLost == 0)
-            {
-                send++;
-            }
-
-            send = Math.Min(room, send);
-        }
-
-        // The first retransmission of a recovery always goes.
-        send = Math.Max(send, _sent > 0 ? 0 : 1);
-        window.Window = inFlight + send;
-    }
-
+    /// <summary>Ends it: the window is the threshold, unless the reduction was undone.</summary>
     public void EndReduction(long nowNanos)
     {
         if (window.Threshold < CongestionWindow.InfiniteThreshold && (UndoMarker is not null || State == CongestionState.Reducing))
@@ -91,5 +102,21 @@ internal sealed class RecoveryState(CongestionWindow window)
             window.Window = window.Threshold;
             window.StampNanos = nowNanos;
         }
+    }
+
+    /// <summary>The threshold that an undo may restore (Linux: tcp_current_ssthresh).</summary>
+    public int CurrentThreshold => IsReducing ? window.Threshold : Math.Max(window.Threshold, (window.Window >> 1) + (window.Window >> 2));
+
+    /// <summary>The SACK blocks of one ACK.</summary>
+    internal struct SackCache
+    {
+        public SackBlocks Blocks;
+        public int Count;
+    }
+
+    [InlineArray(TcpOptions.MaxSackBlocks)]
+    internal struct SackBlocks
+    {
+        private SackBlock _first;
     }
 }

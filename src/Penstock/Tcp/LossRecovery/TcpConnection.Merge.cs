@@ -41,9 +41,9 @@ internal sealed partial class TcpConnection
 
         // Karn: one of two that was sent again makes the age of both worthless.
         buffer.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.RetransmittedOnce | SegmentFlags.ZeroCopy);
-        if (_retransmitHint == next)
+        if (Recovery.RetransmitHint == next)
         {
-            _retransmitHint = buffer;
+            Recovery.RetransmitHint = buffer;
         }
 
         _retransmitQueue.Remove(next);

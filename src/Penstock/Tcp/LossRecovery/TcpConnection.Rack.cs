@@ -1,178 +1,145 @@
 using Penstock.Buffers;
-using Penstock.Time;
-using Penstock.Wire;
 using Penstock.Tcp.LossRecovery;
+using Penstock.Wire;
 
 namespace Penstock.Tcp;
 
 /// <summary>
-/// RACK (RFC 8985): a segment is lost when one sent sufficiently later has been delivered. Looks only at segments in the order they were sent, from the oldest, and
-/// stops at the first that is young enough, so the work is bounded by what is found.
+/// Loss detection by time (RFC 8985 6): a segment is lost when one sent sufficiently later has been delivered; <see cref="Rack"/> says how much is sufficient. Looks only at segments in the order they were
+/// sent, from the oldest, and stops at the first that was sent after what was delivered, so the work is bounded by what is found or still waited for.
 /// </summary>
 internal sealed partial class TcpConnection
 {
+    /// <summary>net.ipv4.tcp_recovery: the window stays as it is; three duplicates do not close it.</summary>
+    private const int RecoveryFixedWindow = 2, RecoveryIgnoresDuplicates = 4;
+
+    /// <summary>The reordering timer is no finer than this (Linux: TCP_TIMEOUT_MIN_US, RFC 8985 6.2 has no figure).</summary>
+    private const long ReorderingGrainNanos = 2_000_000;
+
     private long _transmissions;
-    private long _rackOrder;
-    private SequenceNumber _rackEnd;
-    private long _rackRttNanos;
-    private bool _rackAdvanced;
-    private bool _reorderingSeen;
-    private int _reordering;
-    private SequenceNumber _highestSacked;
 
-    /// <summary>The retransmission to begin with: the first lost segment that was not sent again, or null for the head.</summary>
-    private PacketBuffer? _retransmitHint;
+    /// <summary>A segment was delivered: RFC 8985 6.2 steps 1 and 2. By the time the ACK arrived, not by when it is looked at: time in our backlog is no time on the path.</summary>
+    private void RackAdvance(PacketBuffer buffer, long arrivedNanos) =>
+        Recovery.Rack.OnDelivered(
+            buffer.SentOrder, buffer.EndSequence, arrivedNanos - buffer.SentNanos, (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0, MinimumRttNanos);
 
-    /// <summary>
-    /// RFC 8985 6.2 compares times, and sequence numbers where those are equal. Here many transmissions have one time, a whole burst in virtual time, and a retransmission behind new data would pass for older than that;
-    /// so they are counted, and only parts of one transmission, which were split since, are told apart by their sequence.
-    /// </summary>
-    private static bool SentAfter(long orderA, SequenceNumber endA, long orderB, SequenceNumber endB) =>
-        orderA > orderB || (orderA == orderB && endA.After(endB));
-
-    /// <summary>A segment was delivered: RFC 8985 6.2 steps 1 and 2.</summary>
-    private void RackAdvance(PacketBuffer buffer, long now)
+    /// <summary>RFC 8985 6.2 step 4: widens or narrows the window by what DSACKs said.</summary>
+    private void RackAdjustWindow(in AckOutcome outcome)
     {
-        long rtt = now - buffer.SentNanos;
-        if ((buffer.Segment & SegmentFlags.RetransmittedOnce) != 0)
+        if (outcome.PriorDelivered >= 0 && (_tcp.Settings.Recovery & RecoveryFixedWindow) == 0)
         {
-            // An ACK sooner than any round trip is for the original, not for the retransmission.
-            if (MinimumRttNanos > 0 && rtt < MinimumRttNanos)
-            {
-                return;
-            }
-        }
-
-        _rackAdvanced = true;
-        _rackRttNanos = rtt;
-        if (SentAfter(buffer.SentOrder, buffer.EndSequence, _rackOrder, _rackEnd))
-        {
-            _rackOrder = buffer.SentOrder;
-            _rackEnd = buffer.EndSequence;
+            Recovery.Rack.AdjustWindow(outcome.PriorDelivered, Delivery.Delivered);
         }
     }
 
-    /// <summary>How late a segment may be before it is lost (RFC 8985 6.2 step 4).</summary>
-    private long RackReorderingWindow()
+    /// <summary>Marks what must be lost; what may only be late is looked at again when the timer fires. True when it was armed.</summary>
+    private bool RackDetectLoss(long arrivedNanos)
     {
-        if (!_reorderingSeen && (Recovery.State >= CongestionState.Recovery || _sackedOut >= _reordering))
+        if (!Recovery.Rack.Advanced)
         {
-            return 0;
+            return false;
         }
 
-        return Math.Min(MinimumRttNanos >> 2, Rtt.SmoothedNanos);
+        Recovery.Rack.Advanced = false;
+        long until = RackScan(arrivedNanos);
+        if (until == 0)
+        {
+            return false;
+        }
+
+        ArmRetransmitTimer(RetransmitTimerMode.Reordering, Math.Max(until, Now) + ReorderingGrainNanos);
+        return true;
     }
 
-    /// <summary>Marks what must be lost; the segments that may be late yet are looked at again when the timer fires.</summary>
-    private void RackDetectLoss(long now)
+    /// <summary>Until when the last of those that may only be late has time; 0 when there is none.</summary>
+    private long RackScan(long nowNanos)
     {
-        if (!_rackAdvanced)
-        {
-            return;
-        }
-
-        _rackAdvanced = false;
-        long wait = RackScan(now);
-        if (wait > 0)
-        {
-            ArmRetransmitTimer(RetransmitTimerMode.Reordering, now + wait);
-        }
-    }
-
-    private long RackScan(long now)
-    {
-        long window = RackReorderingWindow();
-        long wait = 0;
+        RecoveryState recovery = Recovery;
+        long window = recovery.Rack.ReorderingWindow(
+            recovery.ReorderingEvents > 0,
+            recovery.State >= CongestionState.Recovery,
+            _sackedOut >= _reordering && (_tcp.Settings.Recovery & RecoveryIgnoresDuplicates) == 0,
+            MinimumRttNanos,
+            Rtt.SmoothedNanos);
+        long until = 0;
         PacketBuffer? buffer = _retransmitQueue.OldestSent;
-        while (buffer is not null && SentAfter(_rackOrder, _rackEnd, buffer.SentOrder, buffer.EndSequence))
+        while (buffer is not null && recovery.Rack.IsSentBefore(buffer.SentOrder, buffer.EndSequence))
         {
+            Visit();
             PacketBuffer? next = buffer.SentNext;
-            long left = buffer.SentNanos + _rackRttNanos + window - now;
-            if (left <= 0)
+            long deadline = buffer.SentNanos + recovery.Rack.RttNanos + window;
+            if (deadline <= nowNanos)
             {
                 MarkLost(buffer);
             }
             else
             {
-                wait = Math.Max(wait, left);
+                until = Math.Max(until, deadline);
             }
 
             buffer = next;
         }
 
-        return wait;
-    }
-
-    private void MarkLost(PacketBuffer buffer)
-    {
-        if ((buffer.Segment & SegmentFlags.SackedAcked) != 0)
-        {
-            return;
-        }
-
-        if ((buffer.Segment & SegmentFlags.SackedRetransmitted) != 0)
-        {
-            // The retransmission is lost too.
-            buffer.Segment &= ~SegmentFlags.SackedRetransmitted;
-            _retransOut -= buffer.SegmentCount;
-        }
-
-        if ((buffer.Segment & SegmentFlags.Lost) == 0)
-        {
-            buffer.Segment |= SegmentFlags.Lost;
-            _lostOut += buffer.SegmentCount;
-            _stack.Counters.Add(StackCounter.TcpLost, buffer.SegmentCount);
-        }
-
-        _retransmitQueue.Unsent(buffer);
-        if (_retransmitHint is null || buffer.Sequence.Before(_retransmitHint.Sequence))
-        {
-            _retransmitHint = buffer;
-        }
+        return until;
     }
 
     /// <summary>The reordering timer: RFC 8985 6.3.</summary>
     private void OnReorderingTimer(long now)
     {
-        int before = PacketsInFlight;
-        long wait = RackScan(now);
-        if (before != PacketsInFlight)
+        int inFlight = PacketsInFlight;
+        long lost = Recovery.Lost;
+        RackScan(now);
+        if (inFlight != PacketsInFlight)
         {
             if (Recovery.State != CongestionState.Recovery)
             {
-                EnterRecovery();
+                EnterRecovery(congestionEcho: false);
+                ReduceWindow(delivered: 1, (int)(Recovery.Lost - lost), advanced: false);
             }
 
             TransmitRetransmitQueue();
         }
 
-        if (wait > 0)
-        {
-            ArmRetransmitTimer(RetransmitTimerMode.Reordering, now + wait);
-        }
-        else if (_timerMode == RetransmitTimerMode.None)
+        if (_timerMode != RetransmitTimerMode.Retransmit)
         {
             RearmRetransmitTimer();
         }
     }
 
-    /// <summary>A segment below the highest SACK was delivered without having been sent again: the network reorders.</summary>
-    private void NoteReordering(SequenceNumber low)
+    /// <summary>Marks a segment lost; one whose retransmission was under way is lost again.</summary>
+    private void MarkLost(PacketBuffer buffer)
     {
-        if (!_highestSacked.After(low))
+        _retransmitQueue.Unsent(buffer);
+        if ((buffer.Segment & SegmentFlags.SackedAcked) != 0)
         {
             return;
         }
 
-        int mss = Math.Max(_pathMss, 1);
-        int distance = (_highestSacked.Since(low) + mss - 1) / mss;
-        if (distance > _reordering)
+        bool again = false;
+        if ((buffer.Segment & SegmentFlags.SackedRetransmitted) != 0)
         {
-            _reordering = Math.Min(distance, _tcp.Settings.MaxReordering);
+            buffer.Segment &= ~SegmentFlags.SackedRetransmitted;
+            _retransOut -= buffer.SegmentCount;
+            again = true;
         }
 
-        _reorderingSeen = true;
-        Sending.ReorderingsSeen++;
-        _stack.Counters.Add(StackCounter.TcpSackReorder);
+        bool first = (buffer.Segment & SegmentFlags.Lost) == 0;
+        if (first)
+        {
+            buffer.Segment |= SegmentFlags.Lost;
+            _lostOut += buffer.SegmentCount;
+        }
+
+        RecoveryState recovery = Recovery;
+        if (first || again)
+        {
+            recovery.Lost += buffer.SegmentCount;
+            _stack.Counters.Add(StackCounter.TcpLost, buffer.SegmentCount);
+        }
+
+        if (recovery.RetransmitHint is null || buffer.Sequence.Before(recovery.RetransmitHint.Sequence))
+        {
+            recovery.RetransmitHint = buffer;
+        }
     }
 }

@@ -6,18 +6,32 @@ using Penstock.Wire;
 namespace Penstock.Tcp;
 
 /// <summary>
-/// Fast recovery on per-segment state: when to enter it, what to send again, when it is over and when it was a mistake. What is lost is found by RACK (RFC 8985); without SACK,
-/// duplicate ACKs stand in for it (RFC 6582).
+/// The state machine of losses (RFC 5681, RFC 6675; Linux: tcp_fastretrans_alert): when to enter a recovery, when it is over. What is lost is found by RACK (RFC 8985) or, without SACK, by duplicates
+/// (RFC 6582); how the window comes down is <see cref="ProportionalRateReduction"/>'s, whether all of it was a mistake is found by TcpConnection.Undo and TcpConnection.ForwardRto.
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private void AlertRecovery(PacketBuffer packet, SequenceNumber before, int segments, ref AckOutcome outcome)
+    /// <summary>
+    /// An ACK that is not just progress, or comes while not all is well. <paramref name="before"/> is what was unacknowledged before it, <paramref name="duplicates"/> for how many duplicate ACKs it stands. What may
+    /// be sent again is left in <see cref="AckOutcome.Rexmit"/>, for when the window is set.
+    /// </summary>
+    private void AlertRecovery(SequenceNumber before, int duplicates, ref AckOutcome outcome)
     {
         RecoveryState recovery = Recovery;
-        bool duplicate = !outcome.Advanced && !outcome.CarriesData && !outcome.WindowUpdated && segments > 0;
         if (_packetsOut == 0)
         {
             _sackedOut = 0;
+        }
+
+        if (outcome.CongestionEcho)
+        {
+            // RFC 3168 6.1.2: whatever else this ACK shows, the congestion was real.
+            recovery.PriorThreshold = 0;
+        }
+
+        if (WaitsForReneging(ref outcome))
+        {
+            return;
         }
 
         if (recovery.State == CongestionState.Open)
@@ -26,30 +40,30 @@ internal sealed partial class TcpConnection
         }
         else if (_sndUna.AtOrAfter(recovery.HighSequence))
         {
-            if (recovery.State == CongestionState.Reducing)
+            switch (recovery.State)
             {
-                if (_sndUna != recovery.HighSequence)
-                {
+                case CongestionState.Reducing:
+                    // Held until something above it is acknowledged, so that the peer has seen our CWR (RFC 3168 6.1.2).
+                    if (_sndUna != recovery.HighSequence)
+                    {
+                        recovery.EndReduction(outcome.NowNanos);
+                        recovery.State = CongestionState.Open;
+                    }
+
+                    break;
+                case CongestionState.Recovery:
+                    if (!_sackOk)
+                    {
+                        _sackedOut = 0;
+                    }
+
+                    if (UndoOrEnd())
+                    {
+                        return;
+                    }
+
                     recovery.EndReduction(outcome.NowNanos);
-                    recovery.State = CongestionState.Open;
-                }
-            }
-            else if (recovery.State == CongestionState.Recovery)
-            {
-                if (!_sackOk)
-                {
-                    _sackedOut = 0;
-                }
-
-                TryUndo(ref outcome);
-                if (EndsAtHighSequence())
-                {
-                    return;
-                }
-
-                recovery.EndReduction(outcome.NowNanos);
-                recovery.State = CongestionState.Open;
-                recovery.UndoMarker = null;
+                    break;
             }
         }
 
@@ -58,27 +72,44 @@ internal sealed partial class TcpConnection
             case CongestionState.Recovery:
                 if (!outcome.Advanced)
                 {
-                    if (!_sackOk && duplicate)
+                    if (!_sackOk)
                     {
-                        AddDuplicateAcks(segments, ref outcome);
+                        AddDuplicateAcks(duplicates, ref outcome);
                     }
                 }
-                else if (!_sackOk)
+                else if (UndoPartially(before))
                 {
-                    // RFC 6582: a partial ACK names the next hole.
-                    MarkHeadLost();
-                }
-
-                if (outcome.DuplicateReported && UndoIfAllDuplicate())
-                {
-                    TryOpen();
                     return;
                 }
 
-                return;
+                if (UndoByDuplicates())
+                {
+                    TryOpen(outcome.CongestionEcho);
+                }
+
+                IdentifyLoss(ref outcome);
+                if (recovery.State != CongestionState.Recovery)
+                {
+                    if (_lostOut == 0)
+                    {
+                        return;
+                    }
+
+                    // The undo was right and yet something is lost: reordering first, a loss then.
+                    EnterRecovery(outcome.CongestionEcho);
+                }
+
+                break;
             case CongestionState.Loss:
-                ProcessLoss(duplicate, segments, ref outcome);
-                return;
+                ProcessLoss(duplicates, ref outcome);
+                IdentifyLoss(ref outcome);
+                if (recovery.State != CongestionState.Open && !outcome.RetransmissionLost)
+                {
+                    return;
+                }
+
+                // The window is what it was, or what was sent again is lost: as after any other ACK.
+                goto default;
             default:
                 if (!_sackOk)
                 {
@@ -87,241 +118,125 @@ internal sealed partial class TcpConnection
                         _sackedOut = 0;
                     }
 
-                    if (duplicate)
-                    {
-                        AddDuplicateAcks(segments, ref outcome);
-                    }
+                    AddDuplicateAcks(duplicates, ref outcome);
                 }
 
-                if (outcome.DuplicateReported)
+                if (recovery.State <= CongestionState.Disorder)
                 {
-                    UndoIfAllDuplicate();
+                    UndoByDuplicates();
                 }
 
-                if (!_sackOk && _sackedOut >= _reordering)
-                {
-                    MarkHeadLost();
-                }
-
+                IdentifyLoss(ref outcome);
                 if (_lostOut == 0)
                 {
-                    TryOpen();
+                    TryOpen(outcome.CongestionEcho);
                     return;
                 }
 
-                if (!IsMtuProbeLost())
+                if (IsMtuProbeLost())
                 {
-                    EnterRecovery();
+                    return;
                 }
 
-                return;
+                EnterRecovery(outcome.CongestionEcho);
+                break;
         }
+
+        outcome.Rexmit = RetransmitKind.Lost;
     }
 
-    private void EnterRecovery()
+    private void IdentifyLoss(ref AckOutcome outcome)
+    {
+        if (_retransmitQueue.First is null)
+        {
+            return;
+        }
+
+        if (!_sackOk)
+        {
+            MarkHeadLostByDuplicates(outcome.Advanced);
+            return;
+        }
+
+        int before = _retransOut;
+        if (RackDetectLoss(outcome.ArrivedNanos))
+        {
+            outcome.RearmTimer = false;
+        }
+
+        outcome.RetransmissionLost |= before > _retransOut;
+    }
+
+    private void EnterRecovery(bool congestionEcho)
     {
         RecoveryState recovery = Recovery;
         _stack.Counters.Add(_sackOk ? StackCounter.TcpSackRecovery : StackCounter.TcpRenoRecovery);
+        recovery.PriorThreshold = 0;
         recovery.MarkForUndo(_sndUna, _retransOut);
-        if (recovery.State < CongestionState.Reducing)
+        if (!recovery.IsReducing)
         {
-            recovery.BeginReduction(_sndNxt, Congestion.ThresholdOnLoss());
-        }
-        else
-        {
-            recovery.HighSequence = _sndNxt;
+            if (!congestionEcho)
+            {
+                recovery.PriorThreshold = recovery.CurrentThreshold;
+            }
+
+            BeginReduction();
         }
 
         recovery.State = CongestionState.Recovery;
     }
 
-    /// <summary>Without SACK the recovery lasts until something above its end is acknowledged, so that late duplicates do not start another (RFC 6582 4).</summary>
-    private bool EndsAtHighSequence() => !_sackOk && _sndUna == Recovery.HighSequence;
+    private void BeginReduction()
+    {
+        Recovery.BeginReduction(_sndNxt, Congestion.ThresholdOnLoss());
+        _ecn.OnReduction();
+    }
 
-    /// <summary>After a timeout: until everything sent before it is acknowledged (Linux: tcp_process_loss).</summary>
-    private void ProcessLoss(bool duplicate, int segments, ref AckOutcome outcome)
+    /// <summary>A sign of congestion without a loss (Linux: tcp_enter_cwr).</summary>
+    private void EnterReduction()
     {
         RecoveryState recovery = Recovery;
-        if (outcome.Advanced && TryUndo(ref outcome))
-        {
-            return;
-        }
-
-        if (!_sackOk)
-        {
-            if (duplicate && _sndNxt.After(recovery.HighSequence))
-            {
-                AddDuplicateAcks(segments, ref outcome);
-            }
-            else if (outcome.Advanced)
-            {
-                _sackedOut = 0;
-            }
-        }
-
-        if (_sndUna.AtOrAfter(recovery.HighSequence))
+        recovery.PriorThreshold = 0;
+        if (recovery.State < CongestionState.Reducing)
         {
             recovery.UndoMarker = null;
-            recovery.State = CongestionState.Open;
-            TryOpen();
+            BeginReduction();
+            recovery.State = CongestionState.Reducing;
         }
     }
 
-    private void TryOpen()
+    private void ReduceWindow(int delivered, int lost, bool advanced) =>
+        Cwnd.Window = Recovery.Reduction.Window(Cwnd.Window, Cwnd.Threshold, delivered, lost, advanced, PacketsInFlight);
+
+    private void TryOpen(bool congestionEcho)
     {
         RecoveryState recovery = Recovery;
-        if (recovery.State == CongestionState.Reducing)
-        {
-            return;
-        }
-
-        recovery.State = _sackedOut + _lostOut > 0 ? CongestionState.Disorder : CongestionState.Open;
-        if (recovery.State == CongestionState.Open && _retransOut == 0)
+        if (!AnyRetransmitted)
         {
             recovery.FirstRetransmitNanos = 0;
         }
-        else
+
+        if (congestionEcho)
         {
+            EnterReduction();
+        }
+
+        if (recovery.State != CongestionState.Reducing)
+        {
+            KeepOpen();
+        }
+    }
+
+    /// <summary>Open, or disordered while something is missing or under way again.</summary>
+    private void KeepOpen()
+    {
+        RecoveryState recovery = Recovery;
+        CongestionState state = _sackedOut + _lostOut > 0 || AnyRetransmitted ? CongestionState.Disorder : CongestionState.Open;
+        if (recovery.State != state)
+        {
+            recovery.State = state;
             recovery.HighSequence = _sndNxt;
         }
-    }
-
-    private void MarkHeadLost()
-    {
-        if (_retransmitQueue.First is not { } head)
-        {
-            return;
-        }
-
-        if (head.SegmentCount > 1)
-        {
-            Split(head, head.GsoSize, head.GsoSize, inRetransmitQueue: true);
-        }
-
-        MarkLost(head);
-        LimitDuplicateAcks();
-    }
-
-    /// <summary>
-    /// Eifel (RFC 3522): the ACK echoes a timestamp from before our first retransmission, so the original had arrived and the reduction was a mistake.
-    /// </summary>
-    private bool TryUndo(ref AckOutcome outcome)
-    {
-        RecoveryState recovery = Recovery;
-        if (recovery.UndoMarker is null)
-        {
-            return false;
-        }
-
-        bool echoedEarlier = recovery.FirstRetransmitNanos != 0 && _timestampsOk && _sawTimestamp && _rcvTsEcr != 0
-            && (int)(_rcvTsEcr - TimestampTicks(recovery.FirstRetransmitNanos)) < 0;
-        if (!echoedEarlier && recovery.UndoRetransmits != 0)
-        {
-            return false;
-        }
-
-        UndoReduction(unmarkLost: recovery.State == CongestionState.Loss);
-        _stack.Counters.Add(StackCounter.TcpFullUndo);
-        recovery.State = CongestionState.Open;
-        TryOpen();
-        return true;
-    }
-
-    private bool UndoIfAllDuplicate()
-    {
-        RecoveryState recovery = Recovery;
-        if (recovery.UndoMarker is null || recovery.UndoRetransmits != 0)
-        {
-            return false;
-        }
-
-        UndoReduction(unmarkLost: false);
-        _stack.Counters.Add(StackCounter.TcpFullUndo);
-        recovery.State = CongestionState.Open;
-        return true;
-    }
-
-    private void UndoReduction(bool unmarkLost)
-    {
-        RecoveryState recovery = Recovery;
-        if (unmarkLost)
-        {
-            for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
-            {
-                buffer.Segment &= ~SegmentFlags.Lost;
-            }
-
-            _lostOut = 0;
-            _retransmitHint = null;
-        }
-
-        Cwnd.Window = Congestion.UndoWindow();
-        if (recovery.PriorThreshold > Cwnd.Threshold)
-        {
-            Cwnd.Threshold = recovery.PriorThreshold;
-        }
-
-        Cwnd.StampNanos = Now;
-        recovery.UndoMarker = null;
-    }
-
-    /// <summary>A timeout: everything that was not SACKed is lost, and sending starts over with one segment (RFC 5681 3.1).</summary>
-    private void EnterLoss(long now)
-    {
-        RecoveryState recovery = Recovery;
-        bool fresh = recovery.State < CongestionState.Reducing || _sndUna.AtOrAfter(recovery.HighSequence)
-            || (recovery.State == CongestionState.Loss && _retransmits == 0);
-        _retransmitHint = null;
-        bool reneged = _retransmitQueue.First is { } head && (head.Segment & SegmentFlags.SackedAcked) != 0;
-        if (reneged)
-        {
-            // RFC 2018 8: the peer SACKed the head and yet waits for it; what it reported is void.
-            _stack.Counters.Add(StackCounter.TcpSackReneging);
-        }
-
-        for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
-        {
-            if (reneged && (buffer.Segment & SegmentFlags.SackedAcked) != 0)
-            {
-                buffer.Segment &= ~SegmentFlags.SackedAcked;
-                _sackedOut -= buffer.SegmentCount;
-            }
-
-            if ((buffer.Segment & SegmentFlags.SackedAcked) == 0)
-            {
-                MarkLost(buffer);
-            }
-        }
-
-        if (!_sackOk)
-        {
-            _sackedOut = 0;
-        }
-
-        if (reneged)
-        {
-            ForgetSacks();
-        }
-
-        if (fresh)
-        {
-            recovery.PriorThreshold = Cwnd.Threshold;
-            Cwnd.Prior = Cwnd.Window;
-            Cwnd.Threshold = Congestion.ThresholdOnLoss();
-            Congestion.OnTimeout();
-            recovery.MarkForUndo(_sndUna, _retransOut);
-        }
-
-        Cwnd.Window = PacketsInFlight + 1;
-        Cwnd.Counter = 0;
-        Cwnd.StampNanos = now;
-        if (recovery.State <= CongestionState.Disorder && _sackedOut >= _tcp.Settings.Reordering)
-        {
-            _reordering = Math.Min(_reordering, _tcp.Settings.Reordering);
-        }
-
-        recovery.State = CongestionState.Loss;
-        recovery.HighSequence = _sndNxt;
     }
 
     /// <summary>A path MTU was lowered: segments that are too big count as lost, but not as a sign of congestion (RFC 1191 6.5).</summary>
@@ -358,139 +273,4 @@ internal sealed partial class TcpConnection
         TransmitRetransmitQueue();
     }
 
-    /// <summary>Sends lost segments again as far as the window allows; begins where the last run ended.</summary>
-    private void TransmitRetransmitQueue()
-    {
-        if (_packetsOut == 0 || _lostOut <= _retransOut)
-        {
-            return;
-        }
-
-        bool armed = false;
-        PacketBuffer? buffer = _retransmitHint ?? _retransmitQueue.First;
-        while (buffer is not null && _lostOut > _retransOut && !WaitsForPace(Sending))
-        {
-            PacketBuffer? next = buffer.Next;
-            if ((buffer.Segment & (SegmentFlags.Lost | SegmentFlags.SackedRetransmitted | SegmentFlags.SackedAcked)) != SegmentFlags.Lost)
-            {
-                buffer = next;
-                continue;
-            }
-
-            int quota = Cwnd.Window - PacketsInFlight;
-            if (quota <= 0)
-            {
-                _retransmitHint = buffer;
-                break;
-            }
-
-            bool head = buffer == _retransmitQueue.First;
-            if (!RetransmitBuffer(buffer, quota))
-            {
-                _retransmitHint = buffer;
-                break;
-            }
-
-            _stack.Counters.Add(
-                Recovery.State == CongestionState.Loss ? StackCounter.TcpSlowStartRetrans : StackCounter.TcpFastRetrans, buffer.SegmentCount);
-            Recovery.OnSent(buffer.SegmentCount);
-            armed |= head;
-            _retransmitHint = buffer.Next;
-            buffer = buffer.Next;
-        }
-
-        if (armed && _timerMode != RetransmitTimerMode.Reordering)
-        {
-            RearmRetransmitTimer();
-        }
-    }
-
-    /// <summary>Sends one buffer again, at most <paramref name="maximumSegments"/> of it. False when it could not be sent now.</summary>
-    private bool RetransmitBuffer(PacketBuffer buffer, int maximumSegments)
-    {
-        if (IsInDevice(buffer))
-        {
-            // Nothing is known of what the network did to it: it has not been there yet.
-            _stack.Counters.Add(StackCounter.TcpSpuriousRtxHostQueues);
-            return false;
-        }
-
-        _mtuProbing?.Abandon();
-        if (buffer.Sequence.Before(_sndUna))
-        {
-            // Also of a single segment, and the counts follow when it was several.
-            int before = buffer.SegmentCount;
-            TrimToUnacknowledged(buffer);
-            AdjustCounts(buffer.Segment, buffer.SegmentCount - before);
-        }
-
-        RefreshRoute();
-        int mss = CurrentMss();
-        int window = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
-        if (window <= 0 && buffer.Sequence != _sndUna)
-        {
-            // Beyond a window that shrank: only the head may still be tried, as a probe (RFC 9293 3.8.6).
-            return false;
-        }
-
-        int limit = mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss));
-        if (window > 0 && buffer.Length > window)
-        {
-            limit = Math.Min(limit, Math.Max(window, 1));
-        }
-
-        if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: true))
-        {
-            return false;
-        }
-
-        int counted = buffer.SegmentCount;
-        SetSegments(buffer, mss);
-        if (counted != buffer.SegmentCount)
-        {
-            AdjustCounts(buffer.Segment, buffer.SegmentCount - counted);
-        }
-
-        int space = window > 0 ? Math.Min(mss, window) : mss;
-        if (buffer.Length < space)
-        {
-            CollapseFollowing(buffer, space);
-        }
-
-        if (!Transmit(buffer))
-        {
-            _stack.Counters.Add(StackCounter.TcpRetransFail);
-            return false;
-        }
-
-        long now = buffer.SentNanos;
-        _totalRetransmits += buffer.SegmentCount;
-        _bytesRetransmitted += buffer.Length;
-        _stack.Counters.Add(StackCounter.TcpRetransSegs, buffer.SegmentCount);
-        if ((buffer.TcpFlags & TcpFlags.Syn) != 0)
-        {
-            _stack.Counters.Add(StackCounter.TcpSynRetrans);
-        }
-
-        if ((buffer.Segment & SegmentFlags.SackedRetransmitted) == 0)
-        {
-            buffer.Segment |= SegmentFlags.SackedRetransmitted;
-            _retransOut += buffer.SegmentCount;
-        }
-
-        buffer.Segment |= SegmentFlags.RetransmittedOnce;
-        if (Recovery.FirstRetransmitNanos == 0)
-        {
-            Recovery.FirstRetransmitNanos = now;
-        }
-
-        if (Recovery.UndoRetransmits < 0)
-        {
-            Recovery.UndoRetransmits = 0;
-        }
-
-        Recovery.UndoRetransmits += buffer.SegmentCount;
-        _retransmitQueue.MoveToNewest(buffer);
-        return true;
-    }
 }

@@ -1,5 +1,5 @@
 using Penstock.Buffers;
-using Penstock.Time;
+using Penstock.Tcp.LossRecovery;
 using Penstock.Wire;
 
 namespace Penstock.Tcp;
@@ -10,83 +10,64 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed partial class TcpConnection
 {
-    private SackCache _sackCache;
-    private int _sackCacheCount;
-
-    private bool TagSackBlocks(PacketBuffer ack, ref AckOutcome outcome)
+    /// <summary>Takes what the SACK option of an ACK says. <paramref name="before"/> is what was unacknowledged when it came.</summary>
+    private void TagSackBlocks(PacketBuffer ack, SequenceNumber before, ref AckOutcome outcome)
     {
         ReadOnlySpan<SackBlock> blocks = ack.Options.SackBlocks;
-        bool any = false;
-        int first = 0;
-        if (IsDuplicateReport(blocks, ack.Acknowledgment))
+        RecoveryState recovery = Recovery;
+        if (_sackedOut == 0)
         {
-            _stack.Counters.Add(StackCounter.TcpDsackRecv);
-            outcome.DuplicateReported = true;
-            Sending.DuplicatesReported += Math.Max(1, (blocks[0].End.Since(blocks[0].Start) + SegmentPayload() - 1) / SegmentPayload());
-            if (Recovery.UndoMarker is { } marker && Recovery.UndoRetransmits > 0 && blocks[0].End.After(marker)
-                && blocks[0].End.AtOrBefore(_sndNxt))
-            {
-                Recovery.UndoRetransmits--;
-            }
-
-            first = 1;
+            recovery.HighestSacked = _sndUna;
         }
 
-        SackCache known = _sackCache;
-        int knownCount = _sackCacheCount;
+        outcome.LowestLate = _sndNxt;
+        int first = TakeDuplicateReport(blocks, ack.Acknowledgment, before, ref outcome) ? 1 : 0;
+        if (_packetsOut == 0)
+        {
+            return;
+        }
+
+        RecoveryState.SackCache known = recovery.Sacks;
         int kept = 0;
         for (int i = first; i < blocks.Length; i++)
         {
             SackBlock block = blocks[i];
-            if (!block.Start.Before(block.End) || block.End.After(_sndNxt))
+
+            // A block that begins at the cumulative ACK would have moved it (RFC 2018 4): no receiver means that.
+            if (!block.Start.Before(block.End) || block.End.After(_sndNxt) || !block.Start.After(_sndUna) || !block.Start.Before(_sndNxt))
             {
-                _stack.Counters.Add(StackCounter.TcpSackDiscard);
+                if (ack.Acknowledgment == _sndUna || block.End.After(_sndUna))
+                {
+                    _stack.Counters.Add(StackCounter.TcpSackDiscard);
+                }
+
+                // Else old news: an ACK that was overtaken.
                 continue;
             }
 
-            if (block.End.AtOrBefore(_sndUna))
-            {
-                // Old news: an ACK that was overtaken.
-                continue;
-            }
-
-            block = new SackBlock(SequenceNumber.Max(block.Start, _sndUna), block.End);
-            any |= TagNews(block, known, knownCount, ref outcome);
-            _sackCache[kept++] = block;
+            TagNews(block, known, ref outcome);
+            recovery.Sacks.Blocks[kept++] = block;
         }
 
-        _sackCacheCount = kept;
-        return any;
-    }
-
-    /// <summary>RFC 2883 4: the first block reports a duplicate when it lies below the cumulative ACK, or inside the second block.</summary>
-    private static bool IsDuplicateReport(ReadOnlySpan<SackBlock> blocks, SequenceNumber acknowledged)
-    {
-        if (blocks.Length == 0)
+        recovery.Sacks.Count = kept;
+        if (recovery.State != CongestionState.Loss || recovery.UndoMarker is not null)
         {
-            return false;
+            NoteReordering(outcome.LowestLate);
         }
-
-        if (blocks[0].Start.Before(acknowledged))
-        {
-            return true;
-        }
-
-        return blocks.Length > 1 && blocks[0].End.AtOrBefore(blocks[1].End) && blocks[0].Start.AtOrAfter(blocks[1].Start);
     }
 
     /// <summary>Tags the part of <paramref name="block"/> that no block of the last ACK covered.</summary>
-    private bool TagNews(SackBlock block, in SackCache known, int knownCount, ref AckOutcome outcome)
+    private void TagNews(SackBlock block, in RecoveryState.SackCache known, ref AckOutcome outcome)
     {
         SackBlock news = block;
-        for (int i = 0; i < knownCount; i++)
+        for (int i = 0; i < known.Count; i++)
         {
-            SackBlock old = known[i];
+            SackBlock old = known.Blocks[i];
             if (old.Start.AtOrBefore(news.Start) && old.End.After(news.Start))
             {
                 if (old.End.AtOrAfter(news.End))
                 {
-                    return false;
+                    return;
                 }
 
                 news = new SackBlock(old.End, news.End);
@@ -98,37 +79,36 @@ internal sealed partial class TcpConnection
             else if (old.Start.After(news.Start) && old.End.Before(news.End))
             {
                 // Grew at both ends: what lies between is known.
-                bool low = TagRange(news.Start, old.Start, block, ref outcome);
-                return TagRange(old.End, news.End, block, ref outcome) || low;
+                TagRange(news.Start, old.Start, block, ref outcome);
+                TagRange(old.End, news.End, block, ref outcome);
+                return;
             }
         }
 
-        return TagRange(news.Start, news.End, block, ref outcome);
+        TagRange(news.Start, news.End, block, ref outcome);
     }
 
     /// <summary>
     /// Tags the buffers that overlap [<paramref name="start"/>, <paramref name="end"/>) as far as they lie in <paramref name="block"/>: the news may complete a segment whose first bytes were
     /// reported before.
     /// </summary>
-    private bool TagRange(SequenceNumber start, SequenceNumber end, SackBlock block, ref AckOutcome outcome)
+    private void TagRange(SequenceNumber start, SequenceNumber end, SackBlock block, ref AckOutcome outcome)
     {
-        bool any = false;
         PacketBuffer? buffer = _retransmitQueue.FindEndingAfter(start);
         while (buffer is not null && buffer.Sequence.Before(end))
         {
+            Visit();
             int length = buffer.Length;
             PacketBuffer? target = (buffer.Segment & SegmentFlags.SackedAcked) != 0 ? null : MatchToRange(buffer, block.Start, block.End);
             if (target is not null)
             {
                 bool isPart = target.Length < length;
-                any |= TagOne(target, ref outcome);
+                TagOne(target, ref outcome);
                 buffer = JoinSacked(target, isPart);
             }
 
             buffer = buffer.Next;
         }
-
-        return any;
     }
 
     /// <summary>
@@ -173,15 +153,10 @@ internal sealed partial class TcpConnection
         return buffer;
     }
 
-    private bool TagOne(PacketBuffer buffer, ref AckOutcome outcome)
+    private void TagOne(PacketBuffer buffer, ref AckOutcome outcome)
     {
-        if ((buffer.Segment & SegmentFlags.SackedAcked) != 0)
-        {
-            return false;
-        }
-
-        long now = outcome.NowNanos;
-        RackAdvance(buffer, now);
+        RecoveryState recovery = Recovery;
+        RackAdvance(buffer, outcome.ArrivedNanos);
         if ((buffer.Segment & SegmentFlags.SackedRetransmitted) != 0)
         {
             buffer.Segment &= ~SegmentFlags.SackedRetransmitted;
@@ -189,21 +164,23 @@ internal sealed partial class TcpConnection
         }
         else if ((buffer.Segment & SegmentFlags.RetransmittedOnce) == 0)
         {
-            if (buffer.Sequence.Before(_highestSacked) && _sackedOut > 0)
+            if (_sackedOut > 0 && buffer.Sequence.Before(recovery.HighestSacked) && buffer.Sequence.Before(outcome.LowestLate))
             {
-                NoteReordering(buffer.Sequence);
+                // It had been passed by others without having been lost: that is reordering.
+                outcome.LowestLate = buffer.Sequence;
             }
 
-            outcome.SackRttNanos = now - buffer.SentNanos;
+            outcome.OriginalDelivered |= buffer.EndSequence.AtOrBefore(recovery.HighSequence);
+            outcome.TakeSackSample(buffer.SentNanos);
         }
 
         if ((buffer.Segment & SegmentFlags.Lost) != 0)
         {
             buffer.Segment &= ~SegmentFlags.Lost;
             _lostOut -= buffer.SegmentCount;
-            if (_retransmitHint == buffer)
+            if (recovery.RetransmitHint == buffer)
             {
-                _retransmitHint = buffer.Next;
+                recovery.RetransmitHint = buffer.Next;
             }
         }
 
@@ -211,49 +188,31 @@ internal sealed partial class TcpConnection
         _sackedOut += buffer.SegmentCount;
         _retransmitQueue.Unsent(buffer);
         outcome.NewlySacked += buffer.SegmentCount;
-        Delivery.OnDelivered(buffer, buffer.SegmentCount, now);
-        _highestSacked = SequenceNumber.Max(_highestSacked, buffer.EndSequence);
-        return true;
+        outcome.NewlyTagged = true;
+        NoteDelivered(buffer, buffer.SegmentCount, ref outcome);
+        recovery.HighestSacked = SequenceNumber.Max(recovery.HighestSacked, buffer.EndSequence);
+    }
+
+    private void NoteDelivered(PacketBuffer buffer, int segments, ref AckOutcome outcome)
+    {
+        if (buffer.SentOrder > outcome.NewestOrder)
+        {
+            outcome.NewestOrder = buffer.SentOrder;
+            outcome.PriorDelivered = buffer.DeliveredAtSend;
+        }
+
+        if ((buffer.TcpFlags & TcpFlags.Syn) == 0)
+        {
+            Delivery.OnDelivered(buffer, segments, outcome.NowNanos);
+        }
     }
 
     private void ForgetSacks()
     {
-        _sackCacheCount = 0;
-        _highestSacked = _sndUna;
-    }
-
-    // --- Without SACK, duplicate ACKs stand for what was delivered (RFC 6582; Linux: tcp_add_reno_sack).
-    private void AddDuplicateAcks(int count, ref AckOutcome outcome)
-    {
-        int before = _sackedOut;
-        _sackedOut += Math.Max(1, count);
-        LimitDuplicateAcks();
-        outcome.NewlySacked += Math.Max(0, _sackedOut - before);
-    }
-
-    private void RemoveDuplicateAcks(int acked, ref AckOutcome outcome)
-    {
-        if (acked <= 0)
+        if (_recovery is { } recovery)
         {
-            return;
+            recovery.Sacks.Count = 0;
+            recovery.HighestSacked = _sndUna;
         }
-
-        // One of the acknowledged segments filled the hole; the others had been counted as duplicates.
-        outcome.DeliveredCorrection -= Math.Min(_sackedOut, acked - 1);
-        _sackedOut = acked - 1 >= _sackedOut ? 0 : _sackedOut - (acked - 1);
-        LimitDuplicateAcks();
-    }
-
-    /// <summary>What is lost was not delivered, and at least one segment is missing, or nobody would send duplicates: they stand for no more than the others (Linux: tcp_limit_reno_sacked).</summary>
-    private void LimitDuplicateAcks()
-    {
-        int holes = Math.Max(_lostOut, 1);
-        _sackedOut = Math.Min(_sackedOut, Math.Max(0, _packetsOut - holes));
-    }
-
-    [System.Runtime.CompilerServices.InlineArray(TcpOptions.MaxSackBlocks)]
-    private struct SackCache
-    {
-        private SackBlock _first;
     }
 }

@@ -21,12 +21,6 @@ internal sealed class SendState
     /// <summary>When the recovery that is under way had its first timeout; 0 when there is none.</summary>
     public long TimeoutSinceNanos;
 
-    /// <summary>Segments that the peer reported to have received twice (tcpi_dsack_dups).</summary>
-    public long DuplicatesReported;
-
-    /// <summary>Times that reordering was noticed (tcpi_reord_seen).</summary>
-    public int ReorderingsSeen;
-
     /// <summary>Counts a retransmission timeout; <paramref name="first"/> of those without an answer in between.</summary>
     public void OnTimeout(bool first, long now)
     {

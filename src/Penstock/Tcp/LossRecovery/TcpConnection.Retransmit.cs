@@ -1,0 +1,165 @@
+using Penstock.Buffers;
+using Penstock.Tcp.Congestion;
+using Penstock.Tcp.LossRecovery;
+using Penstock.Wire;
+
+namespace Penstock.Tcp;
+
+/// <summary>Sending again: which of the lost segments may go now, and what that changes (RFC 6675 5, Linux: tcp_xmit_retransmit_queue).</summary>
+internal sealed partial class TcpConnection
+{
+    /// <summary>Sends lost segments again as far as the window allows; begins where the last run ended.</summary>
+    private void TransmitRetransmitQueue()
+    {
+        if (_packetsOut == 0 || _lostOut <= _retransOut)
+        {
+            return;
+        }
+
+        RecoveryState recovery = Recovery;
+        bool armed = false;
+        PacketBuffer? buffer = recovery.RetransmitHint ?? _retransmitQueue.First;
+        int atOnce = SegmentsAtOnce(Sending, SegmentPayload());
+        while (buffer is not null && _lostOut > _retransOut && !WaitsForPace(Sending))
+        {
+            Visit();
+            PacketBuffer? next = buffer.Next;
+            if ((buffer.Segment & (SegmentFlags.Lost | SegmentFlags.SackedRetransmitted | SegmentFlags.SackedAcked)) != SegmentFlags.Lost)
+            {
+                buffer = next;
+                continue;
+            }
+
+            int quota = Cwnd.Window - PacketsInFlight;
+            if (quota <= 0)
+            {
+                recovery.RetransmitHint = buffer;
+                break;
+            }
+
+            bool head = buffer == _retransmitQueue.First;
+            if (!RetransmitBuffer(buffer, Math.Min(quota, atOnce)))
+            {
+                recovery.RetransmitHint = buffer;
+                break;
+            }
+
+            _stack.Counters.Add(
+                recovery.State == CongestionState.Loss ? StackCounter.TcpSlowStartRetrans : StackCounter.TcpFastRetrans, buffer.SegmentCount);
+            if (recovery.IsReducing)
+            {
+                recovery.Reduction.OnSent(buffer.SegmentCount);
+            }
+
+            armed |= head;
+            recovery.RetransmitHint = buffer.Next;
+            buffer = buffer.Next;
+        }
+
+        if (armed && _timerMode != RetransmitTimerMode.Reordering)
+        {
+            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, Now + BackedOffRto());
+        }
+    }
+
+    /// <summary>Sends one buffer again, at most <paramref name="maximumSegments"/> of it, and counts it as under way. False when it could not be sent now.</summary>
+    private bool RetransmitBuffer(PacketBuffer buffer, int maximumSegments)
+    {
+        if (!TransmitAgain(buffer, maximumSegments))
+        {
+            return false;
+        }
+
+        if ((buffer.Segment & SegmentFlags.SackedRetransmitted) == 0)
+        {
+            buffer.Segment |= SegmentFlags.SackedRetransmitted;
+            _retransOut += buffer.SegmentCount;
+        }
+
+        RecoveryState recovery = Recovery;
+        if (recovery.FirstRetransmitNanos == 0)
+        {
+            recovery.FirstRetransmitNanos = buffer.SentNanos;
+        }
+
+        recovery.UndoRetransmits = Math.Max(recovery.UndoRetransmits, 0) + buffer.SegmentCount;
+        return true;
+    }
+
+    /// <summary>The transmission itself: cut to what may go, joined with what follows, sent, and last in the order of sending.</summary>
+    private bool TransmitAgain(PacketBuffer buffer, int maximumSegments)
+    {
+        if (IsInDevice(buffer))
+        {
+            // Nothing is known of what the network did to it: it has not been there yet.
+            _stack.Counters.Add(StackCounter.TcpSpuriousRtxHostQueues);
+            return false;
+        }
+
+        _mtuProbing?.Abandon();
+        if (buffer.Sequence.Before(_sndUna))
+        {
+            // Also of a single segment, and the counts follow when it was several.
+            int before = buffer.SegmentCount;
+            TrimToUnacknowledged(buffer);
+            AdjustCounts(buffer.Segment, buffer.SegmentCount - before);
+        }
+
+        if ((buffer.TcpFlags & TcpFlags.Syn) != 0 && _tcp.Settings.EcnFallback)
+        {
+            // RFC 3168 6.1.1.1: it may have been lost because it asked. An answer to the first is taken all the same.
+            buffer.TcpFlags &= ~ExplicitCongestion.SetupSyn;
+        }
+
+        RefreshRoute();
+        int mss = CurrentMss();
+        int window = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
+        if (window <= 0 && buffer.Sequence != _sndUna)
+        {
+            // Beyond a window that shrank: only the head may still be tried, as a probe (RFC 9293 3.8.6).
+            return false;
+        }
+
+        int limit = mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss));
+        if (window > 0 && buffer.Length > window)
+        {
+            limit = Math.Min(limit, Math.Max(window, 1));
+        }
+
+        if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: true))
+        {
+            return false;
+        }
+
+        int counted = buffer.SegmentCount;
+        SetSegments(buffer, mss);
+        if (counted != buffer.SegmentCount)
+        {
+            AdjustCounts(buffer.Segment, buffer.SegmentCount - counted);
+        }
+
+        int space = window > 0 ? Math.Min(mss, window) : mss;
+        if (buffer.Length < space)
+        {
+            CollapseFollowing(buffer, space);
+        }
+
+        if (!Transmit(buffer))
+        {
+            _stack.Counters.Add(StackCounter.TcpRetransFail);
+            return false;
+        }
+
+        _totalRetransmits += buffer.SegmentCount;
+        _bytesRetransmitted += buffer.Length;
+        _stack.Counters.Add(StackCounter.TcpRetransSegs, buffer.SegmentCount);
+        if ((buffer.TcpFlags & TcpFlags.Syn) != 0)
+        {
+            _stack.Counters.Add(StackCounter.TcpSynRetrans);
+        }
+
+        buffer.Segment |= SegmentFlags.RetransmittedOnce;
+        _retransmitQueue.MoveToNewest(buffer);
+        return true;
+    }
+}
