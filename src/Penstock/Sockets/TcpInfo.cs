@@ -132,6 +132,9 @@ public sealed record TcpInfo
     /// <summary>Segments delivered to the peer (tcpi_delivered).</summary>
     public long Delivered { get; init; }
 
+    /// <summary>Those of them whose ACKs told of congestion by ECN (tcpi_delivered_ce).</summary>
+    public long DeliveredMarked { get; init; }
+
     /// <summary>Latest delivery rate, bytes a second (tcpi_delivery_rate).</summary>
     public long DeliveryRate { get; init; }
 

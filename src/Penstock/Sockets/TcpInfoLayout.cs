@@ -65,7 +65,7 @@ internal static class TcpInfoLayout
         new("tcpi_rwnd_limited", 176, 8, static i => Micros(i.ReceiveWindowLimitedTime)),
         new("tcpi_sndbuf_limited", 184, 8, static i => Micros(i.SendBufferLimitedTime)),
         new("tcpi_delivered", 192, 4, static i => i.Delivered),
-        new("tcpi_delivered_ce", 196, 4, static _ => 0),
+        new("tcpi_delivered_ce", 196, 4, static i => i.DeliveredMarked),
         new("tcpi_bytes_sent", 200, 8, static i => i.BytesSent),
         new("tcpi_bytes_retrans", 208, 8, static i => i.BytesRetransmitted),
         new("tcpi_dsack_dups", 216, 4, static i => i.DuplicatesReported),
@@ -88,8 +88,8 @@ internal static class TcpInfoLayout
         new("tcpi_accecn_opt_seen", 278, 2, static _ => 0),
     ];
 
-    /// <summary>The fields' names, in the order of the structure.</summary>
-    public static IEnumerable<string> Names => Fields.Select(static row => row.Name);
+    /// <summary>The fields in the order of the structure: name, first byte, bytes, bits.</summary>
+    public static IEnumerable<(string Name, int Offset, int Bytes, int Bits)> Places => Fields.Select(static row => (row.Name, row.Offset, row.Bytes, row.Bits));
 
     /// <summary>One field as C code reads it, without sign; null when there is no such field.</summary>
     public static long? Read(string name, TcpInfo info)

@@ -22,8 +22,8 @@ internal sealed class RareOptions
     /// <summary>TCP_NOTSENT_LOWAT; 0 for the stack's setting.</summary>
     public uint NotSentLowWater;
 
-    /// <summary>SO_RCVLOWAT.</summary>
-    public int ReceiveLowWater = 1;
+    /// <summary>SO_RCVLOWAT, and what the receive that waited last wants: less when its buffer is smaller.</summary>
+    public int ReceiveLowWater = 1, Wanted = int.MaxValue;
 
     /// <summary>TCP_SYNCNT; 0 for the stack's setting.</summary>
     public int SynRetries;

@@ -23,6 +23,7 @@ internal sealed partial class TcpConnection
         return sending is null ? info : info with
         {
             Delivered = sending.Delivery.Delivered,
+            DeliveredMarked = sending.DeliveredMarked,
             DeliveryRate = sending.Delivery.Rate(info.SendMss),
             DeliveryRateIsApplicationLimited = sending.Delivery.RateIsLimited,
             PacingRate = sending.Pacer.Rate,

@@ -65,6 +65,11 @@ internal sealed partial class TcpConnection
 
         long least = _minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0;
         RateSample sample = sending.Delivery.EndAck(outcome.Delivered, newlyLost, least, outcome.NowNanos);
+        if (outcome.CongestionEcho)
+        {
+            sending.DeliveredMarked += outcome.Delivered;
+        }
+
         Congestion.OnRateSample(sample);
         sending.Pacer.SetRate(RateOfWindow());
         if (sending.TimeoutSinceNanos != 0 && Recovery.State != CongestionState.Loss)

@@ -27,14 +27,22 @@ internal sealed partial class TcpConnection
             || (readable > 0 && (Memory.UnderPressure || Memory.ReceiveAlloc > Memory.ReceiveBuffer - (Memory.ReceiveBuffer >> 3) || OfferedWindow() <= _receiveMss || _urgentState != UrgentNone));
     }
 
-    /// <summary>A receive that waits has to go on waiting for so much as it wants.</summary>
-    public bool WaitsForMore(int room) =>
-        _rare is { ReceiveLowWater: > 1 } rare && IsSynchronized && !_finReceived && !ReceiveShutdown && Error == SocketError.Success && !HasEnoughToRead(Math.Min(rare.ReceiveLowWater, room));
+    /// <summary>A receive with so much room has to wait for more than there is.</summary>
+    public bool WaitsForMore(int room)
+    {
+        if (_rare is not { ReceiveLowWater: > 1 } rare || !IsSynchronized || _finReceived || ReceiveShutdown || Error != SocketError.Success)
+        {
+            return false;
+        }
+
+        rare.Wanted = Math.Min(rare.ReceiveLowWater, room);
+        return !HasEnoughToRead(rare.Wanted);
+    }
 
     /// <summary>Data came: wakes a reader, unless it waits for more.</summary>
     private void NotifyIfReadable()
     {
-        if (_rare is null || IsReadable)
+        if (_rare is not { ReceiveLowWater: > 1 } rare || _finReceived || HasEnoughToRead(Math.Min(rare.ReceiveLowWater, rare.Wanted)))
         {
             Notify(SocketEvents.Readable);
         }

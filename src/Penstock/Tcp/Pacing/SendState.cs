@@ -12,6 +12,9 @@ internal sealed class SendState
 
     public Chronograph Limits;
 
+    /// <summary>Segments delivered by ACKs that told of congestion (tcpi_delivered_ce).</summary>
+    public long DeliveredMarked;
+
     /// <summary>Retransmission timeouts in all, and recoveries that began with one (tcpi_total_rto, tcpi_total_rto_recoveries).</summary>
     public int Timeouts, TimeoutRecoveries;
 
