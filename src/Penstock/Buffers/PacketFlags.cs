@@ -39,4 +39,7 @@ internal enum SegmentFlags : ushort
 
     /// <summary>Some of the payload lives in the application's pages, and a token (one for each buffer) says when they are free again.</summary>
     ZeroCopy = 256,
+
+    /// <summary>Lost, and waits in its queue's list to be sent again (RetransmitQueue writes it).</summary>
+    WaitsInLost = 512,
 }

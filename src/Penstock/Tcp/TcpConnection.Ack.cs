@@ -288,11 +288,6 @@ internal sealed partial class TcpConnection
                 break;
             }
 
-            if (recovery.RetransmitHint == buffer)
-            {
-                recovery.RetransmitHint = buffer.Next;
-            }
-
             _retransmitQueue.Remove(buffer);
             FreeQueued(buffer);
         }
@@ -404,14 +399,19 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        // A path without any delay gets a millisecond, Linux's tick: a quarter of nothing would be no patience with reordering at all.
-        _minimumRtt.Update(outcome.NowNanos, outcome.NewestRttNanos > 0 ? outcome.NewestRttNanos : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
-        Rtt.Sample(sample, _sndUna, _sndNxt);
-        _rtoNanos = Rtt.RtoNanos;
+        TakeRttSample(sample, outcome.NewestRttNanos, outcome.NowNanos);
         _backoff = 0;
         _backoffProbes = 0;
         Congestion.OnRttSample(SampleOf(0, outcome.NewestRttNanos, outcome.ArrivedNanos));
         return true;
+    }
+
+    private void TakeRttSample(long sample, long newest, long now)
+    {
+        // A path without any delay gets a millisecond, Linux's tick: a quarter of nothing would be no patience with reordering at all.
+        _minimumRtt.Update(now, newest > 0 ? newest : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
+        Rtt.Sample(sample, _sndUna, _sndNxt);
+        _rtoNanos = Rtt.RtoNanos;
     }
 
     private AckSample SampleOf(int acked, long rtt, long now) => new()

@@ -299,11 +299,6 @@ internal sealed partial class TcpConnection
             FreeQueued(sent);
         }
 
-        if (_recovery is { } recovery)
-        {
-            recovery.RetransmitHint = null;
-        }
-
         _packetsOut = _sackedOut = _lostOut = _retransOut = 0;
         StopWaitingFor(SendLimit.Busy);
         Memory.Reclaim();

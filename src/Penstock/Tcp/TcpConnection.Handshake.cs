@@ -182,10 +182,7 @@ internal sealed partial class TcpConnection
         {
             if ((syn.Segment & SegmentFlags.RetransmittedOnce) == 0)
             {
-                long rtt = Math.Max(now - syn.SentNanos, 1);
-                _minimumRtt.Update(now, rtt);
-                Rtt.Sample(rtt, _sndUna, _sndNxt);
-                _rtoNanos = Rtt.RtoNanos;
+                TakeRttSample(now - syn.SentNanos, now - syn.SentNanos, now);
             }
 
             _retransmitQueue.Remove(syn);

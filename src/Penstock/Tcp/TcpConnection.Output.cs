@@ -507,10 +507,7 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_lostOut > _retransOut)
-        {
-            TransmitRetransmitQueue();
-        }
+        TransmitRetransmitQueue();
 
         PushPending();
     }

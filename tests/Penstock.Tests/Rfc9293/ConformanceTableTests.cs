@@ -55,6 +55,17 @@ public partial class ConformanceTableTests
     }
 
     [Fact]
+    public void Every_drill_that_is_named_exists()
+    {
+        MatchCollection named = Drills().Matches(Section("Loss recovery and congestion control"));
+        Assert.True(named.Count > 30);
+        Assert.All(named, drill => Assert.True(File.Exists(Path.Combine(AppContext.BaseDirectory, "drill", drill.Groups[1].Value)), drill.Value));
+    }
+
+    [GeneratedRegex(@"`(\w+/\w+\.pkt)`")]
+    private static partial Regex Drills();
+
+    [Fact]
     public void Every_test_that_is_named_exists()
     {
         HashSet<string> tests =

@@ -16,8 +16,8 @@ public class ZeroCopyAllocationTests
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
             byte[] page = GC.AllocateArray<byte>(size, pinned: true);
             Task<long> sink = DrainAsync(server);
-            // Until the pools have all that the largest send buffer needs, in super-segments as small as the rate makes them.
-            for (int i = 0; i < 8; i++)
+            // Until the pools have all that the largest send buffer needs: on a path without delay the window takes some rounds to get there.
+            for (int i = 0; i < 9; i++)
             {
                 await SendAsync(client, page, rounds, awaitReleased);
             }
@@ -26,7 +26,7 @@ public class ZeroCopyAllocationTests
             await SendAsync(client, page, rounds, awaitReleased);
             allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             await client.CloseAsync();
-            Assert.Equal(9L * size * rounds, await sink);
+            Assert.Equal(10L * size * rounds, await sink);
             await server.CloseAsync();
         });
         Assert.True(allocated < Allocations.OnceOnly, $"{allocated} bytes for {rounds} sends of {size} bytes");

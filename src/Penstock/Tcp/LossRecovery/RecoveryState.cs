@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Penstock.Buffers;
 using Penstock.Tcp.Congestion;
 using Penstock.Wire;
 
@@ -22,9 +21,6 @@ internal sealed class RecoveryState(CongestionWindow window, SequenceNumber unac
 
     /// <summary>Queued buffers that ACKs and timers looked at so far.</summary>
     public long Visited;
-
-    /// <summary>The retransmission to begin with: the first lost segment that was not sent again, or null for the head.</summary>
-    public PacketBuffer? RetransmitHint;
 
     /// <summary>How the window comes down.</summary>
     public ProportionalRateReduction Reduction;

@@ -75,8 +75,6 @@ internal sealed partial class TcpConnection
         {
             _sackedOut = 0;
         }
-
-        recovery.RetransmitHint = null;
     }
 
     /// <summary>

@@ -41,11 +41,6 @@ internal sealed partial class TcpConnection
 
         // Karn: one of two that was sent again makes the age of both worthless.
         buffer.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.RetransmittedOnce | SegmentFlags.ZeroCopy);
-        if (Recovery.RetransmitHint == next)
-        {
-            Recovery.RetransmitHint = buffer;
-        }
-
         _retransmitQueue.Remove(next);
         next.Free();
     }

@@ -109,9 +109,10 @@ internal sealed partial class TcpConnection
     /// <summary>Marks a segment lost; one whose retransmission was under way is lost again.</summary>
     private void MarkLost(PacketBuffer buffer)
     {
-        _retransmitQueue.Unsent(buffer);
         if ((buffer.Segment & SegmentFlags.SackedAcked) != 0)
         {
+            // A tail-loss probe of something that had been SACKed.
+            _retransmitQueue.Leave(buffer);
             return;
         }
 
@@ -137,9 +138,6 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpLost, buffer.SegmentCount);
         }
 
-        if (recovery.RetransmitHint is null || buffer.Sequence.Before(recovery.RetransmitHint.Sequence))
-        {
-            recovery.RetransmitHint = buffer;
-        }
+        recovery.Visited += _retransmitQueue.MoveToLost(buffer);
     }
 }

@@ -8,39 +8,18 @@ namespace Penstock.Tcp;
 /// <summary>Sending again: which of the lost segments may go now, and what that changes (RFC 6675 5, Linux: tcp_xmit_retransmit_queue).</summary>
 internal sealed partial class TcpConnection
 {
-    /// <summary>Sends lost segments again as far as the window allows; begins where the last run ended.</summary>
+    /// <summary>Sends lost segments again, the first first, as far as the window allows.</summary>
     private void TransmitRetransmitQueue()
     {
-        if (_packetsOut == 0 || _lostOut <= _retransOut)
-        {
-            return;
-        }
-
-        RecoveryState recovery = Recovery;
         bool armed = false;
-        PacketBuffer? buffer = recovery.RetransmitHint ?? _retransmitQueue.First;
-        int atOnce = SegmentsAtOnce(Sending, SegmentPayload());
-        while (buffer is not null && _lostOut > _retransOut && !WaitsForPace(Sending))
+        while (_retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
-            Visit();
-            PacketBuffer? next = buffer.Next;
-            if ((buffer.Segment & (SegmentFlags.Lost | SegmentFlags.SackedRetransmitted | SegmentFlags.SackedAcked)) != SegmentFlags.Lost)
-            {
-                buffer = next;
-                continue;
-            }
-
+            RecoveryState recovery = Recovery;
+            recovery.Visited++;
             int quota = Cwnd.Window - PacketsInFlight;
-            if (quota <= 0)
-            {
-                recovery.RetransmitHint = buffer;
-                break;
-            }
-
             bool head = buffer == _retransmitQueue.First;
-            if (!RetransmitBuffer(buffer, Math.Min(quota, atOnce)))
+            if (quota <= 0 || !RetransmitBuffer(buffer, Math.Min(quota, SegmentsAtOnce(Sending, SegmentPayload()))))
             {
-                recovery.RetransmitHint = buffer;
                 break;
             }
 
@@ -52,8 +31,6 @@ internal sealed partial class TcpConnection
             }
 
             armed |= head;
-            recovery.RetransmitHint = buffer.Next;
-            buffer = buffer.Next;
         }
 
         if (armed && _timerMode != RetransmitTimerMode.Reordering)

@@ -178,15 +178,11 @@ internal sealed partial class TcpConnection
         {
             buffer.Segment &= ~SegmentFlags.Lost;
             _lostOut -= buffer.SegmentCount;
-            if (recovery.RetransmitHint == buffer)
-            {
-                recovery.RetransmitHint = buffer.Next;
-            }
         }
 
         buffer.Segment |= SegmentFlags.SackedAcked;
         _sackedOut += buffer.SegmentCount;
-        _retransmitQueue.Unsent(buffer);
+        _retransmitQueue.Leave(buffer);
         outcome.NewlySacked += buffer.SegmentCount;
         outcome.NewlyTagged = true;
         NoteDelivered(buffer, buffer.SegmentCount, ref outcome);

@@ -142,7 +142,6 @@ internal sealed partial class TcpConnection
             }
 
             _lostOut = 0;
-            recovery.RetransmitHint = null;
         }
 
         if (recovery.PriorThreshold != 0)
