@@ -261,7 +261,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         TcpSocket? socket;
         lock (_gate)
         {
+            // Who waits in accept finds no listener any more.
             (listener, socket) = (_listener, _socket);
+            _listener = null;
         }
 
         listener?.Dispose();

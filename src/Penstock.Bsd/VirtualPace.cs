@@ -34,20 +34,25 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
 
     public override void Exit()
     {
-        time.RunReady();
-        if (_hasWaited)
+        try
         {
-            // Whoever lets time pass waits until this thread has read the clock.
-            _hasWaited = false;
-            _returning.Add(Environment.CurrentManagedThreadId);
-            Monitor.PulseAll(_gate);
+            time.RunReady();
+            if (_hasWaited)
+            {
+                // Whoever lets time pass waits until this thread has read the clock.
+                _hasWaited = false;
+                _returning.Add(Environment.CurrentManagedThreadId);
+                Monitor.PulseAll(_gate);
+            }
+            else
+            {
+                LetOthersRun();
+            }
         }
-        else
+        finally
         {
-            LetOthersRun();
+            Monitor.Exit(_gate);
         }
-
-        Monitor.Exit(_gate);
     }
 
     public override bool Wait(CallWaiter waiter, long deadlineNanos)

@@ -18,7 +18,8 @@ public sealed class Library : IDisposable
     /// <summary>Where the library, the shim and the header are.</summary>
     public string Location => _directory.Value;
 
-    private static string Root
+    /// <summary>The checkout.</summary>
+    public static string Root
     {
         get
         {

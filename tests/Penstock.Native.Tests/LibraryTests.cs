@@ -21,6 +21,16 @@ public sealed class LibraryTests(Library library) : IClassFixture<Library>
     }
 
     [Fact]
+    public void Without_a_packetdrill_the_runner_says_so_and_runs_nothing()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "packetdrill is for Linux.");
+        (int code, string output) = Library.Run("env", "-u", "PACKETDRILL", Path.Combine(Library.Root, "tests/packetdrill/run"), "tests/drill");
+        Assert.Equal(0, code);
+        Assert.Contains("SKIPPED", output, StringComparison.Ordinal);
+        Assert.Contains("0 passed, 0 failed\n", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_sample_fetches_a_page_from_Kestrel_on_another_stack()
     {
         Library.SkipUnlessPossible();
