@@ -111,7 +111,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
                 return;
         }
 
-        if (connection.TryOwn() || connection.OwnOrQueue(_ownership.Of(this)))
+        if (connection.SpinToOwn() || connection.OwnOrQueue(_ownership.Of(this)))
         {
             Run();
         }
