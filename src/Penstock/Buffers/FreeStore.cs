@@ -10,6 +10,9 @@ internal interface IFreeLink<T>
 
     /// <summary>The link from the first block of a chain to the next chain.</summary>
     static abstract ref T? OfChain(T block);
+
+    /// <summary>Lines of memory of a block that are written as soon as it is taken.</summary>
+    static abstract int Lines { get; }
 }
 
 /// <summary>
@@ -155,6 +158,7 @@ internal struct MagazineStack<T, TLink>
 
         _head = TLink.Of(block);
         _loaded--;
+        Prefetch.Object(_head, TLink.Lines);
         return block;
     }
 

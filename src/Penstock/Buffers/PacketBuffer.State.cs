@@ -95,6 +95,18 @@ internal sealed unsafe partial class PacketBuffer
         GsoSize = source.GsoSize;
     }
 
+    /// <summary>This packet is received next: asks for its headers, and for the packet behind it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void PrefetchForReceive()
+    {
+        if (FragmentCount > 0)
+        {
+            Prefetch.Memory(SlotAt(0).Address);
+        }
+
+        Prefetch.Object(Next, ObjectSize / 64);
+    }
+
     private void ResetState()
     {
         Next = Previous = TreeLeft = TreeRight = SentNext = SentPrevious = null;

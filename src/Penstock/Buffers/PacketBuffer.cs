@@ -107,7 +107,7 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>Drops <paramref name="count"/> payload bytes from the front. <see cref="TrueSize"/> is the caller's to correct.</summary>
     public void TrimFront(int count)
     {
-        Debug.Assert(count <= Length);
+        Debug.Assert(count <= Length && !_borrows);
         Length -= count;
         int gone = 0;
         while (count > 0)
@@ -139,7 +139,7 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>Drops payload bytes from the end until <paramref name="length"/> are left.</summary>
     public void TrimTo(int length)
     {
-        Debug.Assert(length <= Length);
+        Debug.Assert(length <= Length && !_borrows);
         int excess = Length - length;
         Length = length;
         int keep = FragmentCount;
@@ -163,7 +163,7 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>Moves the payload from <paramref name="offset"/> on into the empty buffer <paramref name="rest"/>; a fragment that is cut is shared.</summary>
     public void SplitPayload(int offset, PacketBuffer rest)
     {
-        Debug.Assert(offset <= Length && rest.Length == 0);
+        Debug.Assert(offset <= Length && rest.Length == 0 && !_borrows);
         int position = 0;
         int keep = 0;
         int count = FragmentCount;

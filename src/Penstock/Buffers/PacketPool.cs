@@ -505,6 +505,8 @@ internal sealed class PacketPool
         public static ref Slab? Of(Slab block) => ref block.NextFree;
 
         public static ref Slab? OfChain(Slab block) => ref block.NextChain;
+
+        public static int Lines => 1;
     }
 
     internal readonly struct BufferLink : IFreeLink<PacketBuffer>
@@ -512,5 +514,7 @@ internal sealed class PacketPool
         public static ref PacketBuffer? Of(PacketBuffer block) => ref block.Next;
 
         public static ref PacketBuffer? OfChain(PacketBuffer block) => ref block.SentNext;
+
+        public static int Lines => PacketBuffer.ObjectSize / 64;
     }
 }

@@ -348,7 +348,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         InnerEntries++;
     }
 
-    private bool SpinToOwn()
+    /// <summary>Owning, after looking again for as long as the usual owner takes; false: it is time to queue.</summary>
+    internal bool SpinToOwn()
     {
         for (int i = 0; i < SpinRounds; i++)
         {

@@ -111,7 +111,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
                 return;
         }
 
-        if (connection.TryOwn() || connection.OwnOrQueue(_ownership.Of(this)))
+        if (connection.SpinToOwn() || connection.OwnOrQueue(_ownership.Of(this)))
         {
             Run();
         }
@@ -154,8 +154,10 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
             return Interlocked.CompareExchange(ref _state, Taken, Waiting) == Waiting;
         }
 
-        _state = Taken;
-        return true;
+        // One that was canceled, and has completed since, may still be in the hands of whoever fires.
+        bool waits = _state == Waiting;
+        _state = waits ? Taken : _state;
+        return waits;
     }
 
     private void Continue()

@@ -262,6 +262,7 @@ internal sealed class Worker
 
             PacketBuffer packet = _current!;
             _current = packet.Next;
+            _current?.PrefetchForReceive();
             packet.Next = null;
             ((IReceiver)packet.Ingress!).Receive(packet, this);
             _freshNanos = 0;
