@@ -1,4 +1,5 @@
 using Penstock.Tests.Seeds;
+using Conversation = Penstock.Tests.Rfc9293.RawPeer;
 using Penstock.Wire;
 
 namespace Penstock.Tests.Faults;
@@ -224,6 +225,35 @@ public class LyingAckTests
             peer.Window = (uint)(i % 2 == 0 ? 0 : 65535);
             Assert.InRange(Cost(peer, () => peer.Ack(peer.First)), 0, 4);
         }
+    }
+
+    [Theory]
+    [InlineData(1u)]
+    [InlineData(2_000_000u)]
+    [InlineData(0x7FFFFFFFu)]
+    [InlineData(0x80000000u)]
+    [InlineData(0xFFFFFFFFu)]
+    public void An_echo_that_jumps_stretches_the_timeout_no_further_than_its_limit(uint jump)
+    {
+        using var peer = new Conversation { Rtt = 40 };
+        peer.Accepted(Conversation.SynOptions(sack: true, timestamp: 1000));
+        peer.Write(1000);
+        peer.Next();
+
+        // Of a retransmission only the echo tells how long it took, and a forged one tells anything.
+        peer.Next(1000);
+        uint honest = peer.TimestampEcho;
+        peer.TimestampEcho = honest - jump;
+        peer.Send(TcpFlags.Ack, 1, 1001);
+        TcpInfo info = peer.Socket.GetInfo();
+        Assert.Equal(0, info.SendQueue);
+        Assert.InRange(info.RetransmissionTimeout.TotalSeconds, 0.2, 120);
+
+        peer.TimestampEcho = honest;
+        peer.Write(1000);
+        Assert.Equal(1001u, peer.Next().Sequence);
+        peer.Send(TcpFlags.Ack, 1, 2001);
+        Assert.Equal(0, peer.Socket.GetInfo().SendQueue);
     }
 
     private static HandPeer Flight(int segments)
