@@ -25,7 +25,7 @@ public sealed class DrillApplication
     /// <summary>Virtual time since the script began.</summary>
     public TimeSpan Elapsed => TimeSpan.FromTicks((_time.NowNanos - _startNanos) / 100);
 
-    /// <summary>Completes after <paramref name="duration"/> of virtual time. <see cref="Task.Delay(TimeSpan)"/> would never: nothing happens outside of the run.</summary>
+    /// <summary>Completes after <paramref name="duration"/> of virtual time. <c>Task.Delay</c> never would: nothing happens outside of the run.</summary>
     public Task Delay(TimeSpan duration)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(duration, TimeSpan.Zero);

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Penstock.Drill;
 
@@ -65,9 +64,9 @@ internal sealed class DrillRun(DrillSettings settings, TextWriter output, DrillC
         using MemoryStream? capture = settings.Captures is null ? null : new MemoryStream();
         options.Capture = capture;
         options.ReadFile = ReadBeside(file.Path);
-        long started = Stopwatch.GetTimestamp();
+        long started = TimeProvider.System.GetTimestamp();
         DrillResult result = DrillRunner.Run(script, options);
-        double milliseconds = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        double milliseconds = TimeProvider.System.GetElapsedTime(started).TotalMilliseconds;
         switch (result.Outcome)
         {
             case DrillOutcome.Passed:

@@ -49,5 +49,5 @@ internal static class ScriptFiles
         || (filter.AsSpan().IndexOfAny('*', '?') < 0
             ? name.Contains(filter, StringComparison.Ordinal)
             : FileSystemName.MatchesSimpleExpression("*" + filter, name, ignoreCase: false)
-                || FileSystemName.MatchesSimpleExpression("*" + filter, name[..^Math.Min(name.Length, Extension.Length)], ignoreCase: false));
+                || FileSystemName.MatchesSimpleExpression("*" + filter, name.AsSpan(0, Math.Max(0, name.Length - Extension.Length)), ignoreCase: false));
 }
