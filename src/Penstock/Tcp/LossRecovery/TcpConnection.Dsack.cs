@@ -38,7 +38,7 @@ internal sealed partial class TcpConnection
         if (again is not null && (again.Segment & SegmentFlags.SackedAcked) != 0)
         {
             // The retransmission arrived behind the original, which so had only been late.
-            outcome.LowestLate = SequenceNumber.Min(outcome.LowestLate, again.Sequence);
+            outcome.LowestLate = SequenceNumber.Min(outcome.LowestLate, SequenceNumber.Max(again.Sequence, block.Start));
         }
 
         return true;

@@ -71,6 +71,7 @@ internal sealed partial class TcpConnection
             if (deadline <= nowNanos)
             {
                 MarkLost(buffer);
+                buffer.Segment |= SegmentFlags.JudgedByRack;
             }
             else
             {
