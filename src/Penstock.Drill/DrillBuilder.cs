@@ -266,12 +266,11 @@ public sealed class DrillBuilder
         return this;
     }
 
-    /// <summary>Parses one step as a script of its own, so that a mistake is told where it is made.</summary>
+    /// <summary>Parses one step as a script of its own, so that a mistake is told where it is made; on the line that it has among the steps.</summary>
     private ScriptEvent Add(string step, bool joined = false)
     {
         string line = joined ? _time + step : $"{_time} {step}";
-        SourcePosition at = new(_lines.Count + 1, 1);
-        ScriptEvent parsed = Script.Parse(line, $"{_name}, step {at.Line}").Events[0] with { At = at };
+        ScriptEvent parsed = Script.Parse(new string('\n', _lines.Count) + line, _name).Events[0];
         _lines.Add(line);
         _events.Add(parsed);
         _time = "+0";
@@ -281,8 +280,8 @@ public sealed class DrillBuilder
     private DrillBuilder AddStep(string what, Func<(TimeSpec Time, SourcePosition At), ScriptEvent> make)
     {
         // The time is parsed as that of a command, which has no form of its own in the list.
-        ScriptEvent timed = Script.Parse($"{_time} `true`", $"{_name}, step {_lines.Count + 1}").Events[0];
-        _events.Add(make((timed.Time, new SourcePosition(_lines.Count + 1, 1))));
+        ScriptEvent timed = Script.Parse(new string('\n', _lines.Count) + $"{_time} `true`", _name).Events[0];
+        _events.Add(make((timed.Time, timed.At)));
         _lines.Add($"{_time} `true` // {what}");
         _time = "+0";
         return this;

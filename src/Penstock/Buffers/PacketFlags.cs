@@ -42,4 +42,7 @@ internal enum SegmentFlags : ushort
 
     /// <summary>Lost, and waits in its queue's list to be sent again (RetransmitQueue writes it).</summary>
     WaitsInLost = 512,
+
+    /// <summary>RACK found this transmission lost, and has no second look at it should that be taken back.</summary>
+    JudgedByRack = 1024,
 }

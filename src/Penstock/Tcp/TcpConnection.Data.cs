@@ -120,6 +120,12 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpRcvQDrop);
             _noReceiveMemory = true;
             DropOutOfWindow(packet);
+            if (_heldBytes > 0)
+            {
+                // The room that was promised is taken by what a pipe reader holds: it has to know, no data will wake it.
+                Notify(SocketEvents.Readable);
+            }
+
             return;
         }
 

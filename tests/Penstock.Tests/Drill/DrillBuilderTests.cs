@@ -21,7 +21,7 @@ public class DrillBuilderTests
         .After(0.1).Inject("P. 1:501(500) ack 1001 win 65535")
         .Expect(". 1001:1001(0) ack 501")
         .Read(500)
-        .Assert("tcpi_bytes_acked == 1001 and tcpi_snd_mss == 1000")
+        .Assert("tcpi_bytes_acked == 1000 and tcpi_snd_mss == 1000")
         .Inject("F. 501:501(0) ack 1001 win 65535")
         .Between(0, 0.05).Expect(". 1001:1001(0) ack 502")
         .ReadEnd()
@@ -88,6 +88,8 @@ public class DrillBuilderTests
         DrillResult check = Established().Check(info => Assert.Equal(11, info.CongestionWindow)).Run();
         Assert.Contains("the check failed", check.Message, StringComparison.Ordinal);
         Assert.Contains("drill:8:1", check.Message, StringComparison.Ordinal);
+        DrillResult assertion = Established().Assert("tcpi_snd_cwnd == 11").Run();
+        Assert.Contains("drill:8:", assertion.Message, StringComparison.Ordinal);
         DrillResult application = new DrillBuilder()
             .Application(_ => throw new InvalidOperationException("my own bug"))
             .After(1).Call("socket(..., SOCK_STREAM, IPPROTO_TCP) = 3")
@@ -101,7 +103,7 @@ public class DrillBuilderTests
     {
         var builder = new DrillBuilder("mine");
         ScriptException wrong = Assert.Throws<ScriptException>(() => builder.Inject("X 0:0(0) win 1"));
-        Assert.StartsWith("mine, step 1:1:", wrong.Message, StringComparison.Ordinal);
+        Assert.StartsWith("mine:1:", wrong.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => builder.Expect("P. 1:4(3) ack 1", "four"));
         Assert.Throws<ArgumentException>(() => builder.Option("mtuu", "1"));
         Assert.Throws<InvalidOperationException>(() => builder.Between(1, 2).CallUntil(1, "accept(3, ..., ...) = 4"));

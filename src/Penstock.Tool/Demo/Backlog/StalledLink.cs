@@ -59,6 +59,7 @@ internal sealed class StalledLink : Experiment
             await pair.Sender.SendAsync(message.AsMemory(0, Math.Min(message.Length, 1 << 20))).ConfigureAwait(true);
             await pair.DrainAsync().ConfigureAwait(true);
             pair.Slow(new CopyModel(pair.Time, settings.FaultMicros ?? 0, NanosPerByte, seed));
+            long window = pair.Sender.GetInfo().SendWindow;
             long begin = pair.Time.NowNanos, bits = 0, bytes = 0, end = long.MaxValue, next = begin;
             pair.FarLink.OnArrived = segment =>
             {
@@ -81,7 +82,7 @@ internal sealed class StalledLink : Experiment
             curve.Add(((end - begin) / 1e6, bytes / 1048576.0));
             report.Add(policy.Name, s_busy, bits / (Rate * ((end - begin) / 1e9)));
             report.Add(policy.Name, s_delivered, bytes);
-            report.Add(policy.Name, s_window, pair.Sender.GetInfo().SendWindow);
+            report.Add(policy.Name, s_window, window);
             report.Add(policy.Name, s_call, (end - begin) / 1e3);
             await pair.DrainAsync().ConfigureAwait(true);
             report.Add(policy.Name, s_all, (pair.Time.NowNanos - begin) / 1e3);

@@ -134,7 +134,7 @@ internal struct DeliveryTracker
                 // Shorter than any round trip: a retransmission's sample whose original was acknowledged, for one.
                 interval = -1;
             }
-            else if (!_sampleLimited || (UInt128)delivered * (ulong)RateIntervalNanos >= (UInt128)RateDelivered * (ulong)interval)
+            else if (!_sampleLimited || (double)delivered * RateIntervalNanos >= (double)RateDelivered * interval)
             {
                 RateDelivered = delivered;
                 RateIntervalNanos = interval;

@@ -22,15 +22,23 @@ internal sealed partial class TcpConnection
         SackBlock block = blocks[0];
         int segments = CountDuplicates(block, ref outcome);
         RecoveryState recovery = Recovery;
-        if (segments == 0 || recovery.UndoMarker is not { } marker || recovery.UndoRetransmits <= 0 || !block.End.After(marker))
+        if (segments == 0)
         {
             return true;
         }
 
         // What is forgotten already is counted without a look; of what is not, the segment at the block's start tells whether it was sent again at all.
-        if (block.End.AtOrBefore(unacknowledgedBefore) || (block.End.AtOrBefore(_sndNxt) && WasSentAgain(block.Start)))
+        bool isForgotten = block.End.AtOrBefore(unacknowledgedBefore);
+        PacketBuffer? again = isForgotten || block.End.After(_sndNxt) ? null : SentAgain(block.Start);
+        if ((isForgotten || again is not null) && recovery.UndoMarker is { } marker && recovery.UndoRetransmits > 0 && block.End.After(marker))
         {
             recovery.UndoRetransmits = Math.Max(0, recovery.UndoRetransmits - segments);
+        }
+
+        if (again is not null && (again.Segment & SegmentFlags.SackedAcked) != 0)
+        {
+            // The retransmission arrived behind the original, which so had only been late.
+            outcome.LowestLate = SequenceNumber.Min(outcome.LowestLate, SequenceNumber.Max(again.Sequence, block.Start));
         }
 
         return true;
@@ -93,6 +101,6 @@ internal sealed partial class TcpConnection
         return segments;
     }
 
-    private bool WasSentAgain(SequenceNumber at) =>
-        _retransmitQueue.FindEndingAfter(at) is { } buffer && (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0;
+    private PacketBuffer? SentAgain(SequenceNumber at) =>
+        _retransmitQueue.FindEndingAfter(at) is { } buffer && (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0 ? buffer : null;
 }

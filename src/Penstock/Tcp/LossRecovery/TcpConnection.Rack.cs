@@ -71,6 +71,7 @@ internal sealed partial class TcpConnection
             if (deadline <= nowNanos)
             {
                 MarkLost(buffer);
+                buffer.Segment |= SegmentFlags.JudgedByRack;
             }
             else
             {
@@ -102,6 +103,8 @@ internal sealed partial class TcpConnection
 
         if (_timerMode != RetransmitTimerMode.Retransmit)
         {
+            // This timer stood in for the timeout, which goes on from where it was.
+            _timerMode = RetransmitTimerMode.Reordering;
             RearmRetransmitTimer();
         }
     }

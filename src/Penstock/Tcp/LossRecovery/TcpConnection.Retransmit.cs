@@ -135,7 +135,7 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpSynRetrans);
         }
 
-        buffer.Segment |= SegmentFlags.RetransmittedOnce;
+        buffer.Segment = (buffer.Segment | SegmentFlags.RetransmittedOnce) & ~SegmentFlags.JudgedByRack;
         _retransmitQueue.MoveToNewest(buffer);
         return true;
     }

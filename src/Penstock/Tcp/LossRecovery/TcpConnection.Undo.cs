@@ -137,7 +137,15 @@ internal sealed partial class TcpConnection
                 if ((buffer.Segment & SegmentFlags.Lost) != 0)
                 {
                     buffer.Segment &= ~SegmentFlags.Lost;
-                    _retransmitQueue.ReturnToSent(buffer, ref cursor);
+                    if ((buffer.Segment & SegmentFlags.JudgedByRack) != 0)
+                    {
+                        // RACK would say the same again, of something that may just be as late as what turned out to be (Linux): a probe or a timeout finds it should it be lost.
+                        _retransmitQueue.Leave(buffer);
+                    }
+                    else
+                    {
+                        _retransmitQueue.ReturnToSent(buffer, ref cursor);
+                    }
                 }
             }
 
