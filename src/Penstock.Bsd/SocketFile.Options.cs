@@ -168,32 +168,35 @@ internal sealed partial class SocketFile
             set = _set.TryGetValue((level, name), out int value) ? value : null;
         }
 
-        TcpSettings settings = stack.Tcp.Settings;
-        return (level, name) switch
+        switch (level, name)
         {
-            (LevelSocket, 3) => 1, // SO_TYPE
-            (LevelSocket, 4) => connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection)), // SO_ERROR
-            (LevelSocket, 30) => IsListening ? 1 : 0, // SO_ACCEPTCONN
-            (LevelSocket, 38) => LevelTcp, // SO_PROTOCOL
-            (LevelSocket, 39) => 2, // SO_DOMAIN
-            (LevelTcp, 9) => NumberedOptions.DeferredSeconds(set ?? 0), // TCP_DEFER_ACCEPT
-            (LevelTcp, 2) when connection is null || IsOpening => set is > 0 ? set : DefaultSegment, // TCP_MAXSEG
-            _ when connection is not null && NumberedOptions.Read(connection, level, name) is { } now => now,
-            (LevelSocket, 7) => set is { } bytes ? settings.FixedSendBuffer(bytes) : settings.SendBufferDefault,
-            (LevelSocket, 8) => set is { } bytes ? settings.FixedReceiveBuffer(bytes) : settings.ReceiveBufferDefault,
-            _ when set is not null => set,
-            (LevelSocket, 18) or (LevelIp, 10) or (LevelTcp, 12) => 1, // SO_RCVLOWAT, IP_MTU_DISCOVER, TCP_QUICKACK
-            (LevelSocket, 47) => -1, // SO_MAX_PACING_RATE
-            (LevelIp, 2) => settings.TimeToLive,
-            (LevelTcp, 4) => settings.KeepAliveTime,
-            (LevelTcp, 5) => settings.KeepAliveInterval,
-            (LevelTcp, 6) => settings.KeepAliveProbes,
-            (LevelTcp, 7) => settings.SynRetries,
-            (LevelTcp, 8) => settings.FinTimeout,
-            (LevelTcp, 44) => settings.RtoMaxMilliseconds,
-            (LevelTcp, 45) => settings.RtoMinMicroseconds,
-            _ => NumberedOptions.Change(level, name, 0) is null ? null : 0,
-        };
+            case (LevelSocket, 3): // SO_TYPE
+                return 1;
+            case (LevelSocket, 4): // SO_ERROR
+                return connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection));
+            case (LevelSocket, 30): // SO_ACCEPTCONN
+                return IsListening ? 1 : 0;
+            case (LevelSocket, 38): // SO_PROTOCOL
+                return LevelTcp;
+            case (LevelSocket, 39): // SO_DOMAIN
+                return 2;
+            case (LevelTcp, 9): // TCP_DEFER_ACCEPT
+                return NumberedOptions.DeferredSeconds(set ?? 0);
+            case (LevelTcp, 2) when connection is null || IsOpening: // TCP_MAXSEG
+                return set is > 0 ? set : DefaultSegment;
+        }
+
+        // What took effect, else what was set; what never was is 0, if there is such an option.
+        return NumberedOptions.Read(connection ?? Detached(), level, name) ?? set ?? (NumberedOptions.Change(level, name, 0) is null ? null : 0);
+    }
+
+    /// <summary>What a connection of this socket would be: options are read back as they took effect.</summary>
+    private TcpConnection Detached()
+    {
+        var connection = new TcpConnection(stack, stack.OwnWorker, default, null);
+        Prepare(connection);
+        connection.Discard();
+        return connection;
     }
 
     /// <summary>Linux: TCP_MSS_DEFAULT.</summary>

@@ -135,6 +135,9 @@ public sealed class SocketFileTests
         Assert.Equal(Error(Errno.ENOPROTOOPT), _machine.Set(socket, LevelTcp, 999, 1));
         Assert.Equal(Error(Errno.ENOPROTOOPT), _machine.Get(socket, LevelTcp, 999));
         Assert.Equal(Error(Errno.EINVAL), _machine.Call(() => socket.SetOption(LevelTcp, 1, new byte[2])));
+        Assert.Equal(0, _machine.Set(socket, LevelTcp, 8, -5));
+        Assert.Equal(-1, _machine.Get(socket, LevelTcp, 8));
+        Assert.Equal(7200, _machine.Get(socket, LevelTcp, 4));
         Assert.Equal(0, _machine.Call(() => socket.SetOption(LevelIp, 1, new byte[] { 16 })));
         Assert.Equal(16, _machine.Get(socket, LevelIp, 1));
         Assert.Equal(280, _machine.Call(() => socket.GetOption(LevelTcp, 11, new byte[400])));
