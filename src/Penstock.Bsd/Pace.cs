@@ -29,9 +29,9 @@ internal abstract class Pace
 /// <summary>Real time: the stack runs on threads of its own, and calls wait for them.</summary>
 internal sealed class RealPace : Pace
 {
-    private readonly long _start = System.Diagnostics.Stopwatch.GetTimestamp();
+    private readonly long _start = TimeProvider.System.GetTimestamp();
 
-    public override long NowNanos => System.Diagnostics.Stopwatch.GetElapsedTime(_start).Ticks * 100;
+    public override long NowNanos => TimeProvider.System.GetElapsedTime(_start).Ticks * 100;
 
     public override void Enter()
     {
@@ -71,7 +71,9 @@ internal sealed class RealPace : Pace
         {
             if (left >= 2 * Nanos.PerMillisecond)
             {
+#pragma warning disable RS0030 // usleep is what its caller asks for
                 Thread.Sleep((int)(left / Nanos.PerMillisecond) - 1);
+#pragma warning restore RS0030
             }
             else
             {

@@ -209,11 +209,11 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
         }
 
         _letBreathe = true;
-        long limit = System.Diagnostics.Stopwatch.GetTimestamp() + (long)(Grace.TotalSeconds * System.Diagnostics.Stopwatch.Frequency);
+        long limit = TimeProvider.System.GetTimestamp() + (long)(Grace.TotalSeconds * TimeProvider.System.TimestampFrequency);
         while (AnyDue() || _returning.Count > 0)
         {
             Monitor.PulseAll(_gate);
-            if (!Monitor.Wait(_gate, Grace) || System.Diagnostics.Stopwatch.GetTimestamp() > limit)
+            if (!Monitor.Wait(_gate, Grace) || TimeProvider.System.GetTimestamp() > limit)
             {
                 _returning.Clear();
                 if (!AnyDue())
@@ -242,7 +242,9 @@ internal sealed class VirtualPace(VirtualTime time) : Pace
         if (_letBreathe)
         {
             _letBreathe = false;
+#pragma warning disable RS0030 // real time of other threads, not the stack's
             Thread.Sleep(3);
+#pragma warning restore RS0030
         }
     }
 
