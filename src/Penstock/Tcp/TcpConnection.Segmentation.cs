@@ -27,7 +27,7 @@ internal sealed partial class TcpConnection
     /// <summary>Payload that a queued buffer is filled to: a whole number of segments up to 64 KiB, but no more than half of the peer's largest window.</summary>
     private int SizeGoal(int mss)
     {
-        if ((Omitted & Omission.SizeGoal) != 0)
+        if ((Omitted & Omission.SizeGoal) != Omission.None)
         {
             return MaximumSuperSegment - (MaximumSuperSegment % mss);
         }
