@@ -121,7 +121,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             _inner.Exit();
             _stepNanos = worker == Worker ? worker.TakeFreshNanos() : 0;
             ProcessPacket(packet);
-            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && receiver.TryDeliver(worker))
+            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && (Omitted & Omission.DirectReceive) == Omission.None
+                && receiver.TryDeliver(worker))
             {
                 _pendingEvents &= ~SocketEvents.Readable;
             }

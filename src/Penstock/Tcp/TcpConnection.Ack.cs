@@ -73,7 +73,7 @@ internal sealed partial class TcpConnection
             Advanced = ack.After(_sndUna),
             SackedBefore = _sackedOut > 0 ? Recovery.HighestSacked : _sndUna,
             CarriesData = packet.Sequence != packet.EndSequence,
-            CongestionEcho = _ecn.IsEcho(packet.TcpFlags),
+            CongestionEcho = _ecn.IsEcho(packet.TcpFlags) && Keeps(Omission.CongestionEchoReduces),
         };
         if (outcome.Advanced)
         {

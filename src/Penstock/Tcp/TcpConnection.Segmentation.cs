@@ -50,7 +50,7 @@ internal sealed partial class TcpConnection
     private int SegmentsAtOnce(SendState sending, int mss)
     {
         TcpSettings settings = _tcp.Settings;
-        long bytes = sending.Pacer.Rate >> BurstShift;
+        long bytes = Keeps(Omission.SegmentsAutosized) ? sending.Pacer.Rate >> BurstShift : MaximumSuperSegment;
         long halvings = MinimumRttNanos / Nanos.PerMicrosecond >> Math.Min(settings.TsoRttLog, 62);
         if (halvings < LongestRttHalvings && bytes < MaximumSuperSegment)
         {

@@ -17,7 +17,7 @@ internal sealed partial class TcpLayer
     private void HoldSyn(ListenSocket listener, RequestQueue queue, in FlowKey key, PacketBuffer packet, Worker worker, SequenceNumber? recycledIss)
     {
         Counters counters = _stack.Counters;
-        if (listener.Requests >= queue.Limit)
+        if (listener.Requests >= queue.Limit && (_stack.Omitted & Omission.HeldRequestLimit) == Omission.None)
         {
             counters.Add(StackCounter.TcpReqQFullDrop);
             counters.Add(StackCounter.ListenDrops);
