@@ -10,7 +10,7 @@ public class SharedCountsTests
     [Fact]
     public void Rows_of_threads_that_come_and_go_add_up()
     {
-        const int Threads = 300, Each = 2000;
+        const int Threads = 200, Each = 500;
         var rows = new CountRows(3);
         var readers = new Thread(() =>
         {
@@ -54,6 +54,23 @@ public class SharedCountsTests
 
         readers.Join();
         Assert.Equal((4L * Threads * Each, 6L * Threads * Each, 6L * Threads * Each), (rows[0], rows[1], rows[2]));
+    }
+
+    [Fact]
+    public void Threads_that_count_at_the_same_time_lose_nothing()
+    {
+        const int Each = 400_000;
+        var rows = new CountRows(3);
+        Together.Run(6, _ =>
+        {
+            for (int i = 0; i < Each; i++)
+            {
+                rows.Add(0, 1);
+                rows.Add(0, 1, 1, 2);
+                rows.AddOneTo(0, 1, 2);
+            }
+        });
+        Assert.Equal((18L * Each, 18L * Each, 6L * Each), (rows[0], rows[1], rows[2]));
     }
 
     [Fact]
