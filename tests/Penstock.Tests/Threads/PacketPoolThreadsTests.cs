@@ -6,7 +6,7 @@ namespace Penstock.Tests.Threads;
 public class PacketPoolThreadsTests
 {
     /// <summary>Enough that every thread here has a magazine: 1/32 of it.</summary>
-    private const long Limit = 256L << 20;
+    private const long Limit = 128L << 20;
 
     [Fact]
     public void No_block_is_handed_out_twice_the_limit_holds_and_all_come_back()
@@ -27,19 +27,19 @@ public class PacketPoolThreadsTests
                     return;
                 }
 
-                for (int i = 0; i < 60_000; i++)
+                for (int i = 0; i < 40_000; i++)
                 {
                     int at = random.Next(512);
                     if (random.Next(2) == 0)
                     {
                         PacketBuffer? next = i % 3 == 0 ? pool.RentBufferWithHead(forced: i % 2 == 0) : pool.RentBuffer();
-                        twice |= next is null ? 0 : Interlocked.Exchange(ref next.SegmentCount, 1);
+                        Interlocked.Or(ref twice, next is null ? 0 : Interlocked.Exchange(ref next.SegmentCount, 1));
                         Interlocked.Exchange(ref buffers[at], next)?.Free();
                     }
                     else
                     {
                         Slab? next = random.Next(4) == 0 ? pool.RentQueueSlab(random.Next(1, 20_000)) : pool.RentSlab(random.Next(1, 2048));
-                        twice |= next is null ? 0 : Interlocked.Exchange(ref next.Used, 1);
+                        Interlocked.Or(ref twice, next is null ? 0 : Interlocked.Exchange(ref next.Used, 1));
                         if (Interlocked.Exchange(ref slabs[at], next) is { } old)
                         {
                             Volatile.Write(ref old.Used, 0);
@@ -47,7 +47,7 @@ public class PacketPoolThreadsTests
                         }
                     }
 
-                    passed |= pool.HeldBytes > Limit ? 1 : 0;
+                    Interlocked.Or(ref passed, pool.HeldBytes > Limit ? 1 : 0);
                 }
             });
         }
@@ -94,6 +94,74 @@ public class PacketPoolThreadsTests
             taken.Clear();
             Thread.Yield();
         }
+    }
+
+    [Fact]
+    public void A_store_of_blocks_loses_none_and_gives_none_twice()
+    {
+        const int Blocks = 16 * 16;
+        var pool = new PacketPool(Limit);
+        var store = new FreeStore<Slab, PacketPool.SlabLink>();
+        for (int i = 0; i < Blocks; i++)
+        {
+            store.Return(pool.RentSlab(1)!);
+        }
+
+        int twice = 0;
+        Together.Run(4, thread =>
+        {
+            var hand = default(MagazineStack<Slab, PacketPool.SlabLink>);
+            var random = new Random(thread);
+            var held = new Stack<Slab>();
+            for (int i = 0; i < 300_000; i++)
+            {
+                bool alone = random.Next(8) == 0;
+                if (random.Next(2) == 0 && held.Count < 100)
+                {
+                    Slab? slab = hand.Count > 0 && !alone ? hand.TryTake() : null;
+                    if (slab is null && hand.Count == 0 && store.TakeChain() is { } chain)
+                    {
+                        hand.Load(chain);
+                    }
+
+                    if ((slab ?? store.Take()) is { } taken)
+                    {
+                        Interlocked.Or(ref twice, Interlocked.Exchange(ref taken.Used, 1));
+                        held.Push(taken);
+                    }
+                }
+                else if (held.TryPop(out Slab? slab))
+                {
+                    Volatile.Write(ref slab.Used, 0);
+                    if (alone)
+                    {
+                        store.Return(slab);
+                    }
+                    else if (hand.Add(slab, out Slab? full))
+                    {
+                        store.ReturnChain(full!);
+                    }
+                }
+            }
+
+            while (held.TryPop(out Slab? slab))
+            {
+                store.Return(slab);
+            }
+
+            while (hand.TryTake() is { } slab)
+            {
+                store.Return(slab);
+            }
+        });
+        int left = 0;
+        while (store.Take() is { } slab)
+        {
+            left++;
+            slab.Release();
+        }
+
+        Assert.Equal((0, Blocks, 0), (twice, left, store.Count));
     }
 
     [Fact]

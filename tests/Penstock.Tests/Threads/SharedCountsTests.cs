@@ -124,17 +124,17 @@ public class SharedCountsTests
     [Fact]
     public void Pages_that_some_threads_buy_and_others_return_are_all_counted()
     {
-        var memory = new ProtocolMemory(9000, 10_000, 12_000);
+        var memory = new ProtocolMemory(40_000, 42_000, 50_000);
         long owed = 0;
         bool returning = false;
         Together.Run(4, thread =>
         {
             var random = new Random(thread);
-            for (int i = 0; i < 100_000; i++)
+            for (int i = 0; i < 300_000; i++)
             {
                 // Up and down between nothing and the limits; whoever returns pages need not have bought them.
                 long seen = Volatile.Read(ref owed);
-                returning = seen > 11_000 || (returning && seen > 500);
+                returning = seen > 45_000 || (returning && seen > 500);
                 int pages = random.Next(1, 60);
                 if (!returning)
                 {
