@@ -146,6 +146,7 @@ public class PacketPoolThreadsTests
 
             while (held.TryPop(out Slab? slab))
             {
+                Volatile.Write(ref slab.Used, 0);
                 store.Return(slab);
             }
 

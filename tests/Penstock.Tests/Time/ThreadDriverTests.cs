@@ -53,8 +53,8 @@ public class ThreadDriverTests
                 return;
             }
 
-            // Long enough now and then that the other side is about to sleep, sleeps, or looks again.
-            Thread.SpinWait(_random.Next(16) == 0 ? _random.Next(6000) : _random.Next(300));
+            // As long as the other side takes to fall asleep, more or less.
+            Thread.SpinWait(_random.Next(1000));
             if (at == _near)
             {
                 _far.Post(ToFar);
