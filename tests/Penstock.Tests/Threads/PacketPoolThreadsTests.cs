@@ -113,7 +113,7 @@ public class PacketPoolThreadsTests
             var hand = default(MagazineStack<Slab, PacketPool.SlabLink>);
             var random = new Random(thread);
             var held = new Stack<Slab>();
-            for (int i = 0; i < 300_000; i++)
+            for (int i = 0; i < 1_000_000; i++)
             {
                 bool alone = random.Next(8) == 0;
                 if (random.Next(2) == 0 && held.Count < 100)

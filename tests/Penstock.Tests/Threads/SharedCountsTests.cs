@@ -59,7 +59,8 @@ public class SharedCountsTests
     [Fact]
     public void Threads_that_count_at_the_same_time_lose_nothing()
     {
-        const int Each = 400_000;
+        // Long enough that the threads run beside each other, not one after the other.
+        const int Each = 8_000_000;
         var rows = new CountRows(3);
         Together.Run(6, _ =>
         {
@@ -84,11 +85,11 @@ public class SharedCountsTests
             var random = new Random(thread);
             bool forced = thread >= 2;
             var held = new Queue<int>();
-            for (int i = 0; i < 200_000 || held.Count > 0; i++)
+            for (int i = 0; i < 1_500_000 || held.Count > 0; i++)
             {
                 // Ordinary memory stays for a while, so that the low ceiling is near; what is forced comes and goes.
                 int count = forced ? random.Next(1, 200) : random.Next(20, 200);
-                if (i < 200_000 && held.Count < 8 && sum.TryAdd(count, forced ? High : Low))
+                if (i < 1_500_000 && held.Count < 8 && sum.TryAdd(count, forced ? High : Low))
                 {
                     // Counted after it was admitted and until just before it is given back: never too much.
                     if (Interlocked.Add(ref all, count) > High || (!forced && Interlocked.Add(ref ordinary, count) > Low))
@@ -102,7 +103,7 @@ public class SharedCountsTests
                         continue;
                     }
                 }
-                else if (i < 200_000 && held.Count < 8)
+                else if (i < 1_500_000 && held.Count < 8)
                 {
                     Interlocked.Increment(ref refused);
                 }
@@ -130,7 +131,7 @@ public class SharedCountsTests
         Together.Run(4, thread =>
         {
             var random = new Random(thread);
-            for (int i = 0; i < 300_000; i++)
+            for (int i = 0; i < 2_000_000; i++)
             {
                 // Up and down between nothing and the limits; whoever returns pages need not have bought them.
                 long seen = Volatile.Read(ref owed);
