@@ -35,6 +35,9 @@ public sealed class DrillRunOptions
 
     /// <summary>Takes every packet as a pcapng capture with virtual time stamps; null for none. Left open.</summary>
     public Stream? Capture { get; set; }
+
+    /// <summary>Rules that the stack does without, to prove that scripts notice.</summary>
+    internal Omission Omitted { get; set; }
 }
 
 /// <summary>

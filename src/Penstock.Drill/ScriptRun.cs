@@ -50,7 +50,7 @@ internal sealed partial class ScriptRun
         _remote = IpAddress.From(remote);
         _capture = options.Capture is null ? null : new PcapNgWriter(options.Capture, "drill", leaveOpen: true);
         _link = new DrillLink((int)(head.GetLong("mtu") ?? 1500), _capture) { MergedSegment = (int)(head.GetLong("mss") ?? 0) };
-        _stack = new NetworkStack(new NetworkStackOptions { Name = "drill", Driver = _time, Seed = options.Seed });
+        _stack = new NetworkStack(new NetworkStackOptions { Name = "drill", Driver = _time, Seed = options.Seed }) { Omitted = options.Omitted };
         if (_local.IsIPv4 && _remote.IsIPv4)
         {
             _stack.AddInterface(_link, new InterfaceAddress(local, 16));

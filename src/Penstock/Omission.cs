@@ -1,203 +1,261 @@
+using System.Runtime.CompilerServices;
+
 namespace Penstock;
 
 /// <summary>
 /// Rules that a test can take away from a stack, to prove that the tests which claim a rule notice when it is missing. Production code never sets one
 /// (<see cref="NetworkStack.Omitted"/> is <see cref="None"/>, nothing reads the environment); <c>eng/prove-tests</c> takes them away one by one. Each name is the rule that is then missing.
+/// A set of up to 128 rules, as an enum of flags would be if there were one so wide: each rule is a constant to the compiler, so that to ask for one is a load and a test of one word.
 /// </summary>
-[Flags]
-internal enum Omission : long
+internal readonly struct Omission : IEquatable<Omission>
 {
-    None = 0,
+    private readonly ulong _low;
+    private readonly ulong _high;
+
+    private Omission(ulong low, ulong high) => (_low, _high) = (low, high);
 
     // --- The socket lock and its backlog.
 
     /// <summary>A packet that meets an owned socket waits.</summary>
-    OwnedPacketWaits = 1L << 0,
+    public static Omission OwnedPacketWaits => At(0);
 
     /// <summary>The backlog is worked off in the order of arrival.</summary>
-    BacklogOrder = 1L << 1,
+    public static Omission BacklogOrder => At(1);
 
     /// <summary>A full backlog drops.</summary>
-    BacklogLimit = 1L << 2,
+    public static Omission BacklogLimit => At(2);
 
     /// <summary>The limit test leaves the new packet's own size out.</summary>
-    BacklogFirstFits = 1L << 3,
+    public static Omission BacklogFirstFits => At(3);
 
     /// <summary>The backlog's length is zeroed only when nothing more comes.</summary>
-    BacklogLengthKept = 1L << 4,
+    public static Omission BacklogLengthKept => At(4);
 
     /// <summary>A release does what was deferred.</summary>
-    ReleaseRunsDeferred = 1L << 5,
+    public static Omission ReleaseRunsDeferred => At(5);
 
     /// <summary>A flush of nothing takes no lock.</summary>
-    FlushWithoutLock = 1L << 6,
+    public static Omission FlushWithoutLock => At(6);
 
     /// <summary>A flush keeps the socket.</summary>
-    FlushKeepsSocket = 1L << 7,
+    public static Omission FlushKeepsSocket => At(7);
 
     /// <summary>Who waits for the socket gets it in the order of asking.</summary>
-    WaitersInOrder = 1L << 8,
+    public static Omission WaitersInOrder => At(8);
 
     /// <summary>One send at a time.</summary>
-    SendTurn = 1L << 9,
+    public static Omission SendTurn => At(9);
 
     // --- The send loop.
 
     /// <summary>The send buffer's limit is looked at before the backlog.</summary>
-    LimitBeforeFlush = 1L << 10,
+    public static Omission LimitBeforeFlush => At(10);
 
     /// <summary>After a flush the loop reads everything again.</summary>
-    RestartAfterFlush = 1L << 11,
+    public static Omission RestartAfterFlush => At(11);
 
     /// <summary>A path-MTU report that meets an owned socket is kept for the owner.</summary>
-    PathMtuKept = 1L << 12,
+    public static Omission PathMtuKept => At(12);
 
     /// <summary>Other ICMP errors that meet an owned socket are dropped.</summary>
-    IcmpDropped = 1L << 13,
+    public static Omission IcmpDropped => At(13);
 
     /// <summary>An error after some bytes gives their count.</summary>
-    PartialCount = 1L << 14,
+    public static Omission PartialCount => At(14);
 
     /// <summary>Buffers are filled to a goal that depends on windows, flags and the knob.</summary>
-    SizeGoal = 1L << 15,
+    public static Omission SizeGoal => At(15);
 
     /// <summary>What is queued is pushed before the sender waits.</summary>
-    PushBeforeWait = 1L << 16,
+    public static Omission PushBeforeWait => At(16);
 
     /// <summary>A waiting sender is woken only when a third of the buffer is free.</summary>
-    WakeThreshold = 1L << 17,
+    public static Omission WakeThreshold => At(17);
 
     /// <summary>No empty buffer stays behind a failed copy.</summary>
-    EmptyTailRemoved = 1L << 18,
+    public static Omission EmptyTailRemoved => At(18);
 
     /// <summary>Filled buffers go out while the next one is being filled.</summary>
-    PushWhileFilling = 1L << 19,
+    public static Omission PushWhileFilling => At(19);
 
     /// <summary>At least one new buffer between two flushes.</summary>
-    ProgressBetweenFlushes = 1L << 20,
+    public static Omission ProgressBetweenFlushes => At(20);
 
     /// <summary>The loop keeps no pointer into the queues across a flush.</summary>
-    NoPointerAcrossFlush = 1L << 21,
+    public static Omission NoPointerAcrossFlush => At(21);
 
     // --- The conditions of merging in the backlog.
-    CoalesceSequence = 1L << 22,
-    CoalesceCongestionBits = 1L << 23,
-    CoalesceControlBits = 1L << 24,
-    CoalesceBothAck = 1L << 25,
-    CoalesceTypeOfService = 1L << 26,
-    CoalesceOptions = 1L << 27,
-    CoalesceFragments = 1L << 28,
+    public static Omission CoalesceSequence => At(22);
+    public static Omission CoalesceCongestionBits => At(23);
+    public static Omission CoalesceControlBits => At(24);
+    public static Omission CoalesceBothAck => At(25);
+    public static Omission CoalesceTypeOfService => At(26);
+    public static Omission CoalesceOptions => At(27);
+    public static Omission CoalesceFragments => At(28);
 
     /// <summary>A merged packet keeps the newest acknowledgment and window.</summary>
-    CoalesceNewest = 1L << 29,
+    public static Omission CoalesceNewest => At(29);
 
     /// <summary>A merged packet counts for all of its segments.</summary>
-    CoalesceSegments = 1L << 30,
+    public static Omission CoalesceSegments => At(30);
 
     // --- Memory.
 
     /// <summary>What is inside a device is counted.</summary>
-    DeviceCounted = 1L << 31,
+    public static Omission DeviceCounted => At(31);
 
     /// <summary>Whole free pages go back at once.</summary>
-    PagesReturned = 1L << 32,
+    public static Omission PagesReturned => At(32);
 
     /// <summary>A partial acknowledgment gives its bytes' charge back.</summary>
-    TrimUncharges = 1L << 33,
+    public static Omission TrimUncharges => At(33);
 
     /// <summary>Above the high limit memory is refused.</summary>
-    HighLimit = 1L << 34,
+    public static Omission HighLimit => At(34);
 
     /// <summary>Under pressure only small and modest sockets get more.</summary>
-    FairShare = 1L << 35,
+    public static Omission FairShare => At(35);
 
     /// <summary>Under pressure buffers do not grow.</summary>
-    PressureStopsGrowth = 1L << 36,
+    public static Omission PressureStopsGrowth => At(36);
 
     /// <summary>The first buffer is granted by force.</summary>
-    FirstBufferForced = 1L << 37,
+    public static Omission FirstBufferForced => At(37);
 
     /// <summary>A refused copy still gets the guaranteed minimum, trimmed to what was bought.</summary>
-    PartialGrant = 1L << 38,
+    public static Omission PartialGrant => At(38);
 
     /// <summary>A freed buffer gives back its real head size.</summary>
-    RealHeadSize = 1L << 39,
+    public static Omission RealHeadSize => At(39);
 
     /// <summary>Copied data is charged by the byte.</summary>
-    CopyChargedByByte = 1L << 40,
+    public static Omission CopyChargedByByte => At(40);
 
     /// <summary>A sender that memory was short for sleeps before it asks again.</summary>
-    MemoryWaitSleeps = 1L << 41,
+    public static Omission MemoryWaitSleeps => At(41);
 
     /// <summary>A refused sender's buffer is shrunk.</summary>
-    RefusalShrinksBuffer = 1L << 42,
+    public static Omission RefusalShrinksBuffer => At(42);
 
     /// <summary>What a pipe reader holds stays charged until it gives it back.</summary>
-    HeldStaysCharged = 1L << 50,
+    public static Omission HeldStaysCharged => At(50);
 
     /// <summary>Under pressure a small window is offered.</summary>
-    PressureShrinksWindow = 1L << 51,
+    public static Omission PressureShrinksWindow => At(51);
 
     /// <summary>When memory is short the receive queue is collapsed, data beyond a gap pruned, unused purchases given back, and orphans are reset above the high limit.</summary>
-    PressureReclaims = 1L << 52,
+    public static Omission PressureReclaims => At(52);
 
     /// <summary>At its limit a group refuses.</summary>
-    GroupLimit = 1L << 53,
+    public static Omission GroupLimit => At(53);
 
     // --- The adaptive flush policy.
 
     /// <summary>While a flush runs in mid-buffer, the partial tail is not sent.</summary>
-    TailWithheld = 1L << 43,
+    public static Omission TailWithheld => At(43);
 
     /// <summary>A long send also looks at the backlog when its budget of time is used up.</summary>
-    BudgetFlush = 1L << 44,
+    public static Omission BudgetFlush => At(44);
 
     /// <summary>Chunks shrink while the source is slow.</summary>
-    ChunkShrinks = 1L << 45,
+    public static Omission ChunkShrinks => At(45);
 
     /// <summary>A flush for the sake of time sends the ACK that is owed.</summary>
-    OwedAckLeaves = 1L << 46,
+    public static Omission OwedAckLeaves => At(46);
 
     // --- Merging of queued buffers.
 
     /// <summary>Pure zero-copy buffers are merged only with their like.</summary>
-    CollapseKeepsKinds = 1L << 47,
+    public static Omission CollapseKeepsKinds => At(47);
 
     /// <summary>When merging SACKed buffers fills a hole, the one behind it is asked for itself.</summary>
-    ShiftTestsThirdNeighbor = 1L << 48,
+    public static Omission ShiftTestsThirdNeighbor => At(48);
 
     /// <summary>Application memory is never shifted between SACKed buffers.</summary>
-    ShiftRefusesZeroCopy = 1L << 49,
+    public static Omission ShiftRefusesZeroCopy => At(49);
 
     // --- Zero-copy sends.
 
     /// <summary>A send that continues a buffer joins the token of the send before.</summary>
-    TokenExtended = 1L << 54,
+    public static Omission TokenExtended => At(54);
 
     /// <summary>Notifications are limited by the socket's optional memory.</summary>
-    OptionalMemoryLimit = 1L << 55,
+    public static Omission OptionalMemoryLimit => At(55);
 
     /// <summary>A send that queued nothing gives its id back.</summary>
-    EmptyCallTakesIdBack = 1L << 56,
+    public static Omission EmptyCallTakesIdBack => At(56);
 
     /// <summary>Notifications of neighboring ids and equal codes become one.</summary>
-    NotificationsMerge = 1L << 57,
+    public static Omission NotificationsMerge => At(57);
 
     /// <summary>Data that was copied after all is reported so.</summary>
-    CopiedReported = 1L << 58,
+    public static Omission CopiedReported => At(58);
 
     /// <summary>A buffer carries one token.</summary>
-    OneTokenPerBuffer = 1L << 59,
+    public static Omission OneTokenPerBuffer => At(59);
 
     /// <summary>Only an empty buffer becomes pure.</summary>
-    PureOnlyWhenEmpty = 1L << 60,
+    public static Omission PureOnlyWhenEmpty => At(60);
 
     /// <summary>A pure buffer that is mixed is charged its true size, not its bytes.</summary>
-    DowngradeByTrueSize = 1L << 61,
+    public static Omission DowngradeByTrueSize => At(61);
 
     /// <summary>Slabs that are attached make a pure buffer mixed, as copied bytes do.</summary>
-    SpliceDowngrades = 1L << 62,
+    public static Omission SpliceDowngrades => At(62);
 
     /// <summary>Both halves of a pure buffer that is split are pure.</summary>
-    SplitKeepsPure = 1L << 63,
+    public static Omission SplitKeepsPure => At(63);
+
+    // --- Loss recovery, congestion and the size of what is sent.
+
+    /// <summary>A timeout whose ACKs show that nothing was lost is undone (RFC 5682).</summary>
+    public static Omission SpuriousTimeoutUndone => At(64);
+
+    /// <summary>An echoed congestion mark reduces the window (RFC 3168).</summary>
+    public static Omission CongestionEchoReduces => At(65);
+
+    /// <summary>Data leaves at the pacing rate.</summary>
+    public static Omission PacingEnforced => At(66);
+
+    /// <summary>Super-segments are as long as the pacing rate allows.</summary>
+    public static Omission SegmentsAutosized => At(67);
+
+    /// <summary>Larger segments are tried when a black hole was found (RFC 4821).</summary>
+    public static Omission MtuProbeSent => At(68);
+
+    // --- Receiving and listening.
+
+    /// <summary>A short message goes into the waiting receive's memory in the step that received it.</summary>
+    public static Omission DirectReceive => At(69);
+
+    /// <summary>Requests that the application decides on are bounded.</summary>
+    public static Omission HeldRequestLimit => At(70);
+
+    /// <summary>No rule is missing.</summary>
+    public static Omission None => default;
+
+    /// <summary>The rules of both.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Omission operator |(Omission left, Omission right) => new(left._low | right._low, left._high | right._high);
+
+    /// <summary>The rules that both have.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Omission operator &(Omission left, Omission right) => new(left._low & right._low, left._high & right._high);
+
+    /// <summary>Whether the sets are the same.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool operator ==(Omission left, Omission right) => ((left._low ^ right._low) | (left._high ^ right._high)) == 0;
+
+    /// <summary>Whether the sets differ.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool operator !=(Omission left, Omission right) => !(left == right);
+
+    public bool Equals(Omission other) => this == other;
+
+    public override bool Equals(object? obj) => obj is Omission other && this == other;
+
+    public override int GetHashCode() => HashCode.Combine(_low, _high);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Omission At(int place) => place < 64 ? new Omission(1UL << place, 0) : new Omission(0, 1UL << (place - 64));
 }

@@ -70,7 +70,8 @@ internal sealed partial class PenstockConnection : ConnectionContext
         Transport.Output.Complete();
         if (_running is { } running)
         {
-            await running.ConfigureAwait(false);
+            // The loops may have ended on the stack's thread, and what follows is the server's.
+            await running.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         }
 
         _closed.Dispose();

@@ -118,7 +118,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     public void Reclaim()
     {
         int pages = ForwardAlloc >> ProtocolMemory.PageShift;
-        if (pages > 0 && (Omitted & Omission.PagesReturned) == 0)
+        if (pages > 0 && (Omitted & Omission.PagesReturned) == Omission.None)
         {
             ForwardAlloc -= pages << ProtocolMemory.PageShift;
             Pages -= pages;
@@ -159,12 +159,12 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     {
         long pages = PagesFor(bytes);
         MemoryVerdict verdict = protocol.Add(pages);
-        if (verdict == MemoryVerdict.AboveHigh && (Omitted & Omission.HighLimit) != 0)
+        if (verdict == MemoryVerdict.AboveHigh && (Omitted & Omission.HighLimit) != Omission.None)
         {
             verdict = MemoryVerdict.Granted;
         }
 
-        bool groupAllows = group is null || group.Charge(pages, force: (Omitted & Omission.GroupLimit) != 0);
+        bool groupAllows = group is null || group.Charge(pages, force: (Omitted & Omission.GroupLimit) != Omission.None);
         if (groupAllows && verdict == MemoryVerdict.Granted)
         {
             Take(pages);
@@ -209,7 +209,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
             return true;
         }
 
-        if ((Omitted & Omission.FairShare) != 0)
+        if ((Omitted & Omission.FairShare) != Omission.None)
         {
             return true;
         }
@@ -221,7 +221,7 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>Linux: <c>sk_stream_moderate_sndbuf</c>.</summary>
     private void ModerateSendBuffer()
     {
-        if (!SendBufferLocked && (Omitted & Omission.RefusalShrinksBuffer) == 0)
+        if (!SendBufferLocked && (Omitted & Omission.RefusalShrinksBuffer) == Omission.None)
         {
             SendBuffer = Math.Max(Math.Min(SendBuffer, WriteQueueBytes / 2), MinimumSendBuffer);
         }

@@ -36,7 +36,7 @@ internal sealed class FreeStore<T, TLink>
         MoveHoldingGate();
         if (_toTake.Head is null && _toTake.Chains is { } chain)
         {
-            _toTake.Chains = TLink.OfChain(chain);
+            UnlinkChain(chain);
             _toTake.Head = chain;
         }
 
@@ -64,7 +64,7 @@ internal sealed class FreeStore<T, TLink>
         T? chain = _toTake.Chains;
         if (chain is not null)
         {
-            _toTake.Chains = TLink.OfChain(chain);
+            UnlinkChain(chain);
             _toTake.Count -= MagazineStack<T, TLink>.Chain;
         }
 
@@ -89,6 +89,13 @@ internal sealed class FreeStore<T, TLink>
         _returned.Head = block;
         _returned.Count++;
         _returned.Gate.Exit();
+    }
+
+    /// <summary>Cleared, or a block that is kept would keep others alive that have made room since and are not counted any more.</summary>
+    private void UnlinkChain(T chain)
+    {
+        _toTake.Chains = TLink.OfChain(chain);
+        TLink.OfChain(chain) = null;
     }
 
     /// <summary>When there is nothing to take, makes all that was returned the blocks to take. The one place where a gate is entered within another, always in this order.</summary>
@@ -204,16 +211,18 @@ internal sealed class TwoSidedSum
     /// <summary>Adds <paramref name="count"/> unless the value would pass <paramref name="ceiling"/>.</summary>
     public bool TryAdd(long count, long ceiling)
     {
-        long added = Interlocked.Add(ref _added.Sum, count);
-        if (added - Volatile.Read(ref _added.Seen) <= ceiling)
+        // The other side first: what is added after this and removed again, as a grant with a higher ceiling may be, must not make room for us.
+        long removed = Volatile.Read(ref _added.Seen);
+        if (Interlocked.Add(ref _added.Sum, count) - removed <= ceiling)
         {
             return true;
         }
 
         // What was seen of the other side may be old, and then too much seems to be there: look again.
-        long removed = Volatile.Read(ref _removed.Sum);
+        Interlocked.Add(ref _added.Sum, -count);
+        removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
-        if (added - removed <= ceiling)
+        if (Interlocked.Add(ref _added.Sum, count) - removed <= ceiling)
         {
             return true;
         }

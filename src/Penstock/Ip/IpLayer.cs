@@ -16,12 +16,14 @@ internal sealed class IpLayer
     private Dictionary<IpAddress, StackInterface> _local;
     private ITransport? _tcp;
     private int _identification;
+    private int _fragmentableIdentification;
 
     public IpLayer(NetworkStack stack)
     {
         _stack = stack;
         _local = _none;
         _identification = (int)stack.Random.NextUInt32();
+        _fragmentableIdentification = _identification;
         Icmp = new IcmpLayer(stack, this);
     }
 
@@ -164,9 +166,12 @@ internal sealed class IpLayer
         }
     }
 
-    /// <summary>RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves; two processors that count at once may take the same.</summary>
+    /// <summary>
+    /// RFC 6864: atomic datagrams need no unique id, but middleboxes like one that moves; two processors that count at once may take the same. What may be fragmented has numbers of its own: a plain
+    /// addition that comes late would have the others' repeated.
+    /// </summary>
     private ushort TakeIdentifications(int count, bool atomic) =>
-        (ushort)(atomic ? _identification += count : Interlocked.Add(ref _identification, count));
+        (ushort)(atomic ? _identification += count : Interlocked.Add(ref _fragmentableIdentification, count));
 
     /// <summary>
     /// Sends a packet whose head begins with the transport header. True: it was taken over, sent or lost. False: the link is full, the

@@ -121,7 +121,8 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             _inner.Exit();
             _stepNanos = worker == Worker ? worker.TakeFreshNanos() : 0;
             ProcessPacket(packet);
-            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && receiver.TryDeliver(worker))
+            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && (Omitted & Omission.DirectReceive) == Omission.None
+                && receiver.TryDeliver(worker))
             {
                 _pendingEvents &= ~SocketEvents.Readable;
             }
@@ -130,7 +131,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             return;
         }
 
-        if ((Omitted & Omission.OwnedPacketWaits) != 0)
+        if ((Omitted & Omission.OwnedPacketWaits) != Omission.None)
         {
             _inner.Exit();
             ProcessPacket(packet);
@@ -174,7 +175,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         Debug.Assert(_owned);
         if (Volatile.Read(ref _backlogTail) is null && (!runDeferred || Volatile.Read(ref _deferred) == 0))
         {
-            if ((Omitted & Omission.FlushWithoutLock) != 0)
+            if ((Omitted & Omission.FlushWithoutLock) != Omission.None)
             {
                 EnterInner();
                 _inner.Exit();
@@ -183,7 +184,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             return false;
         }
 
-        if ((Omitted & Omission.FlushKeepsSocket) != 0)
+        if ((Omitted & Omission.FlushKeepsSocket) != Omission.None)
         {
             Release();
             Own();
@@ -221,7 +222,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         {
             DrainHoldingInner();
             DeferredWork work = TakeDeferredHoldingInner();
-            if (work == DeferredWork.None || (Omitted & Omission.ReleaseRunsDeferred) != 0)
+            if (work == DeferredWork.None || (Omitted & Omission.ReleaseRunsDeferred) != Omission.None)
             {
                 break;
             }
@@ -230,7 +231,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             BeginStep();
             RunDeferred(work);
             EnterInner();
-            if ((Omitted & Omission.BacklogLengthKept) != 0)
+            if ((Omitted & Omission.BacklogLengthKept) != Omission.None)
             {
                 _backlogBytes = 0;
             }
@@ -374,7 +375,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             _owned = true;
             _stepNanos = 0;
         }
-        else if ((Omitted & Omission.WaitersInOrder) != 0)
+        else if ((Omitted & Omission.WaitersInOrder) != Omission.None)
         {
             waiter.NextWaiter = _waiterHead;
             _waiterHead = waiter;
@@ -427,14 +428,14 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
         }
 
         // R1.4: the packet's own size is not counted, so that one always fits an empty backlog.
-        long own = (Omitted & Omission.BacklogFirstFits) != 0 ? size : 0;
-        if (_backlogBytes + own + BacklogReceiveBytes > BacklogLimit && (Omitted & Omission.BacklogLimit) == 0)
+        long own = (Omitted & Omission.BacklogFirstFits) != Omission.None ? size : 0;
+        if (_backlogBytes + own + BacklogReceiveBytes > BacklogLimit && (Omitted & Omission.BacklogLimit) == Omission.None)
         {
             return BacklogOutcome.Dropped;
         }
 
         packet.Next = null;
-        if ((Omitted & Omission.BacklogOrder) != 0 && _backlogTail is not null)
+        if ((Omitted & Omission.BacklogOrder) != Omission.None && _backlogTail is not null)
         {
             packet.Next = _backlogHead;
             _backlogHead = packet;
@@ -492,7 +493,7 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             }
 
             EnterInner();
-            if ((Omitted & Omission.BacklogLengthKept) != 0)
+            if ((Omitted & Omission.BacklogLengthKept) != Omission.None)
             {
                 _backlogBytes = 0;
             }

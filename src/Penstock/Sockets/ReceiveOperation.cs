@@ -59,7 +59,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     /// <summary>The owner has received something: takes it, if it is short and nobody has canceled. The task completes when the worker's batch ends.</summary>
     public bool TryDeliver(Worker worker)
     {
-        if ((_flags & TcpReceiveFlags.OutOfBand) != 0 || _buffer.IsEmpty || connection.ReadableBytes is <= 0 or > LongestDirect
+        if ((_flags & TcpReceiveFlags.OutOfBand) != 0 || _buffer.IsEmpty || connection.ReadableBytes is <= 0 or > LongestDirect || connection.WaitsForMore(_buffer.Length)
             || !connection.RemoveWaiter(this) || !TryBeTaken())
         {
             return false;
@@ -192,8 +192,8 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         if (received == TcpConnection.WouldBlock)
         {
             Subscribe();
-            connection.Release();
             LookForCancellation();
+            connection.Release();
             return;
         }
 
@@ -223,7 +223,10 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         connection.AddWaiter(this);
     }
 
-    /// <summary>A cancellation that came while the operation was taken has done nothing: it is made up for.</summary>
+    /// <summary>
+    /// A cancellation that came while the operation was taken has done nothing: it is made up for. Owned here: after the release the operation may have completed and begun to wait for another caller, whom
+    /// the old token does not concern.
+    /// </summary>
     private void LookForCancellation()
     {
         if (_cancellation.IsCancellationRequested)

@@ -100,7 +100,8 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
         }
     }
 
-    public void AddRequest() => Interlocked.Increment(ref _requests);
+    /// <summary>Counts one more; gives how many there are then.</summary>
+    public int AddRequest() => Interlocked.Increment(ref _requests);
 
     public void RemoveRequest() => Interlocked.Decrement(ref _requests);
 

@@ -73,7 +73,7 @@ internal sealed partial class TcpConnection
             Advanced = ack.After(_sndUna),
             SackedBefore = _sackedOut > 0 ? Recovery.HighestSacked : _sndUna,
             CarriesData = packet.Sequence != packet.EndSequence,
-            CongestionEcho = _ecn.IsEcho(packet.TcpFlags),
+            CongestionEcho = _ecn.IsEcho(packet.TcpFlags) && Keeps(Omission.CongestionEchoReduces),
         };
         if (outcome.Advanced)
         {
@@ -342,7 +342,7 @@ internal sealed partial class TcpConnection
         buffer.TrimFront(bytes);
         buffer.Sequence = _sndUna;
         buffer.TrueSize -= bytes;
-        if ((Omitted & Omission.TrimUncharges) == 0)
+        if ((Omitted & Omission.TrimUncharges) == Omission.None)
         {
             Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
         }
@@ -354,7 +354,7 @@ internal sealed partial class TcpConnection
     private void FreeQueued(PacketBuffer buffer)
     {
         int charged = ChargeOf(buffer);
-        if ((Omitted & Omission.RealHeadSize) != 0)
+        if ((Omitted & Omission.RealHeadSize) != Omission.None)
         {
             charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
         }
@@ -466,7 +466,7 @@ internal sealed partial class TcpConnection
             ExpandSendBuffer();
         }
 
-        int wanted = (Omitted & Omission.WakeThreshold) != 0 ? 1 : Memory.WriteQueueBytes >> 1;
+        int wanted = (Omitted & Omission.WakeThreshold) != Omission.None ? 1 : Memory.WriteQueueBytes >> 1;
         if (Memory.SendBuffer - Memory.WriteQueueBytes >= wanted
             && (uint)_writeSeq.Since(_sndNxt) < NotSentLowWater)
         {

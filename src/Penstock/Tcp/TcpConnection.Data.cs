@@ -274,7 +274,7 @@ internal sealed partial class TcpConnection
             ClampWindow();
         }
 
-        if ((Omitted & Omission.PressureReclaims) == 0)
+        if ((Omitted & Omission.PressureReclaims) == Omission.None)
         {
             Collapse(_receiveQueue);
 

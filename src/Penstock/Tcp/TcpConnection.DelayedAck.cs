@@ -196,7 +196,7 @@ internal sealed partial class TcpConnection
     private void OnAckTimer(long now)
     {
         _ackAtNanos = Never;
-        if (Memory.UnderPressure && (Omitted & Omission.PressureReclaims) == 0)
+        if (Memory.UnderPressure && (Omitted & Omission.PressureReclaims) == Omission.None)
         {
             // R2.5: what a send bought and did not use, because its source failed, goes back even if the socket does nothing more.
             Memory.Reclaim();

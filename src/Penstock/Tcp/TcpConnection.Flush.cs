@@ -11,7 +11,7 @@ internal sealed partial class TcpConnection
         TcpSettings settings = _tcp.Settings;
         TcpFlushPolicy? own = FlushPolicy;
         long budget = own?.BudgetNanos ?? settings.BacklogFlushBudgetNanos;
-        _flush.Begin(own?.Buffers ?? settings.BacklogFlushBuffers, (Omitted & Omission.BudgetFlush) == 0 ? budget : 0, remaining);
+        _flush.Begin(own?.Buffers ?? settings.BacklogFlushBuffers, (Omitted & Omission.BudgetFlush) == Omission.None ? budget : 0, remaining);
     }
 
     private long ReadFlushClock()
@@ -22,7 +22,7 @@ internal sealed partial class TcpConnection
     }
 
     private bool IsFlushDue(bool beforeNewBuffer) =>
-        _flush.IsDue(beforeNewBuffer) || (beforeNewBuffer && !_flush.IsOff && (Omitted & Omission.ProgressBetweenFlushes) != 0);
+        _flush.IsDue(beforeNewBuffer) || (beforeNewBuffer && !_flush.IsOff && (Omitted & Omission.ProgressBetweenFlushes) != Omission.None);
 
     /// <summary>
     /// Works off what waits, keeping the socket; true when there was something, and everything has to be read again. The partial tail of a send that is in mid-buffer is held back meanwhile as if more were coming, and so it
@@ -33,7 +33,7 @@ internal sealed partial class TcpConnection
         bool late = _flush.IsLate;
         _flush.OnLook();
         bool callback = _tcp.Settings.BacklogReleaseCallback;
-        _tailWithheld = withholdTail && (Omitted & Omission.TailWithheld) == 0;
+        _tailWithheld = withholdTail && (Omitted & Omission.TailWithheld) == Omission.None;
         bool worked = FlushBacklog(callback);
         _tailWithheld = false;
         if (!worked)
@@ -45,13 +45,13 @@ internal sealed partial class TcpConnection
 
         _flushes++;
         _stack.Counters.Add(StackCounter.TcpBacklogFlushes);
-        if (late && callback && _ackScheduled && (Omitted & Omission.OwedAckLeaves) == 0)
+        if (late && callback && _ackScheduled && (Omitted & Omission.OwedAckLeaves) == Omission.None)
         {
             // The source is slow: the data that this ACK could ride on is far away.
             SendAckNow();
         }
 
-        return (Omitted & (Omission.RestartAfterFlush | Omission.NoPointerAcrossFlush)) == 0;
+        return (Omitted & (Omission.RestartAfterFlush | Omission.NoPointerAcrossFlush)) == Omission.None;
     }
 
     /// <summary>A reader has taken all there is: works off what waits before it leaves or sleeps. True when there was something (Linux: recvmsg flushes instead of releasing the socket).</summary>

@@ -148,7 +148,7 @@ internal sealed partial class TcpConnection
     {
         int trueSize = Interlocked.Exchange(ref _returnedTrueSize, 0);
         int bytes = Interlocked.Exchange(ref _returnedBytes, 0);
-        if ((Omitted & Omission.HeldStaysCharged) == 0)
+        if ((Omitted & Omission.HeldStaysCharged) == Omission.None)
         {
             _heldTrueSize -= trueSize;
             Memory.UnchargeReceive(trueSize);
@@ -162,7 +162,7 @@ internal sealed partial class TcpConnection
     private void Hold(PacketBuffer buffer)
     {
         _heldBytes += buffer.Length;
-        if ((Omitted & Omission.HeldStaysCharged) != 0)
+        if ((Omitted & Omission.HeldStaysCharged) != Omission.None)
         {
             Memory.UnchargeReceive(buffer.TrueSize);
             return;

@@ -447,7 +447,7 @@ internal sealed partial class TcpConnection
         return true;
     }
 
-    private bool Keeps(Omission rule) => (Omitted & rule) == 0;
+    private bool Keeps(Omission rule) => (Omitted & rule) == Omission.None;
 
     private static bool HaveSameOptions(PacketBuffer tail, PacketBuffer packet) =>
         tail.Options.HasTimestamps == packet.Options.HasTimestamps

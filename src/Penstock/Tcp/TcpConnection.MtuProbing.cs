@@ -55,7 +55,8 @@ internal sealed partial class TcpConnection
     /// </summary>
     private bool? TryProbeMtu(MtuProbing probing, int mss)
     {
-        if (probing.ProbeSize > 0 || Recovery.State != CongestionState.Open || Cwnd.Window < SmallestWindowToProbe || _outOfOrder is { SackCount: > 0 } || FirstToSend is not { } head)
+        if (probing.ProbeSize > 0 || Recovery.State != CongestionState.Open || Cwnd.Window < SmallestWindowToProbe || _outOfOrder is { SackCount: > 0 } || FirstToSend is not { } head
+            || !Keeps(Omission.MtuProbeSent))
         {
             return null;
         }

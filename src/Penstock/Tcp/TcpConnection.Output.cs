@@ -234,7 +234,7 @@ internal sealed partial class TcpConnection
         buffer.EndSequence = rest.Sequence;
         rest.TcpFlags = buffer.TcpFlags;
         buffer.TcpFlags &= ~(TcpFlags.Fin | TcpFlags.Psh);
-        rest.Segment = (Omitted & Omission.SplitKeepsPure) != 0 ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
+        rest.Segment = (Omitted & Omission.SplitKeepsPure) != Omission.None ? buffer.Segment & ~SegmentFlags.PureZeroCopy : buffer.Segment;
         buffer.Segment &= ~SegmentFlags.EndOfRecord;
         rest.SentNanos = buffer.SentNanos;
         rest.SentOrder = buffer.SentOrder;
@@ -425,7 +425,7 @@ internal sealed partial class TcpConnection
         // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
         TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
         packet.Checksum = ChecksumState.Partial;
-        if (packet.Length > 0 && !LinkLetsGo && (Omitted & Omission.DeviceCounted) == 0)
+        if (packet.Length > 0 && !LinkLetsGo && (Omitted & Omission.DeviceCounted) == Omission.None)
         {
             packet.Device = _device;
             packet.DeviceCharge = packet.TrueSize + packet.Length;

@@ -92,7 +92,7 @@ internal sealed partial class TcpConnection
     /// <summary>True, and a timer set, while it is too early for the next segment.</summary>
     private bool WaitsForPace(SendState sending)
     {
-        if (!sending.Pacer.IsEnforced || !sending.Pacer.Holds(Now))
+        if (!sending.Pacer.IsEnforced || !sending.Pacer.Holds(Now) || !Keeps(Omission.PacingEnforced))
         {
             return false;
         }

@@ -60,7 +60,7 @@ internal sealed partial class TcpConnection
     /// </summary>
     internal void OnPathMtuReport(SequenceNumber quoted, int mtu, Time.Worker worker)
     {
-        if (IsOwned && (Omitted & Omission.PathMtuKept) != 0)
+        if (IsOwned && (Omitted & Omission.PathMtuKept) != Omission.None)
         {
             return;
         }

@@ -27,7 +27,7 @@ internal sealed partial class TcpConnection
     /// <summary>Payload that a queued buffer is filled to: a whole number of segments up to 64 KiB, but no more than half of the peer's largest window.</summary>
     private int SizeGoal(int mss)
     {
-        if ((Omitted & Omission.SizeGoal) != 0)
+        if ((Omitted & Omission.SizeGoal) != Omission.None)
         {
             return MaximumSuperSegment - (MaximumSuperSegment % mss);
         }
@@ -50,7 +50,7 @@ internal sealed partial class TcpConnection
     private int SegmentsAtOnce(SendState sending, int mss)
     {
         TcpSettings settings = _tcp.Settings;
-        long bytes = sending.Pacer.Rate >> BurstShift;
+        long bytes = Keeps(Omission.SegmentsAutosized) ? sending.Pacer.Rate >> BurstShift : MaximumSuperSegment;
         long halvings = MinimumRttNanos / Nanos.PerMicrosecond >> Math.Min(settings.TsoRttLog, 62);
         if (halvings < LongestRttHalvings && bytes < MaximumSuperSegment)
         {

@@ -83,10 +83,10 @@ internal sealed partial class TcpConnection
             }
 
             int mss = CurrentMss();
-            int goal = (flags & TcpSendFlags.OutOfBand) != 0 && (Omitted & Omission.SizeGoal) == 0 ? mss : SizeGoal(mss);
+            int goal = (flags & TcpSendFlags.OutOfBand) != 0 && (Omitted & Omission.SizeGoal) == Omission.None ? mss : SizeGoal(mss);
             if (Error != SocketError.Success || SendShutdown || State == TcpConnectionState.Closed)
             {
-                if ((Omitted & Omission.PartialCount) != 0)
+                if ((Omitted & Omission.PartialCount) != Omission.None)
                 {
                     copied = 0;
                 }
@@ -102,7 +102,7 @@ internal sealed partial class TcpConnection
                 case FillOutcome.Full:
                 case FillOutcome.NoMemory:
                     _sendWaits = true;
-                    if ((Omitted & Omission.PushBeforeWait) != 0)
+                    if ((Omitted & Omission.PushBeforeWait) != Omission.None)
                     {
                         return SendStatus.WouldBlock;
                     }
@@ -118,7 +118,7 @@ internal sealed partial class TcpConnection
 
                     // R1.15a: the buffer may have grown, or the push may have made room. Not when memory was short: there is room then, and
                     // the sender would spin instead of sleeping (R1.15).
-                    if (outcome == FillOutcome.Full || (Omitted & Omission.MemoryWaitSleeps) != 0)
+                    if (outcome == FillOutcome.Full || (Omitted & Omission.MemoryWaitSleeps) != Omission.None)
                     {
                         CheckSendSpace();
                     }
@@ -173,7 +173,7 @@ internal sealed partial class TcpConnection
                 || (tail.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) != 0 || tail.FragmentCount >= PacketBuffer.MaximumFragments;
 
             // The order is Linux's (R1.9): first the buffer's limit, then the backlog, then the allocation.
-            if (makeNew && IsSendFull && (Omitted & Omission.LimitBeforeFlush) == 0)
+            if (makeNew && IsSendFull && (Omitted & Omission.LimitBeforeFlush) == Omission.None)
             {
                 return FillOutcome.Full;
             }
@@ -185,7 +185,7 @@ internal sealed partial class TcpConnection
 
             if (makeNew)
             {
-                if ((Omitted & Omission.LimitBeforeFlush) != 0 && IsSendFull)
+                if ((Omitted & Omission.LimitBeforeFlush) != Omission.None && IsSendFull)
                 {
                     return FillOutcome.Full;
                 }
@@ -198,7 +198,7 @@ internal sealed partial class TcpConnection
                     return FillOutcome.NoMemory;
                 }
 
-                if (stale is not null && (Omitted & Omission.NoPointerAcrossFlush) != 0 && stale.FragmentCount < PacketBuffer.MaximumFragments)
+                if (stale is not null && (Omitted & Omission.NoPointerAcrossFlush) != Omission.None && stale.FragmentCount < PacketBuffer.MaximumFragments)
                 {
                     tail = stale;
                 }
@@ -256,7 +256,7 @@ internal sealed partial class TcpConnection
                 return FillOutcome.Done;
             }
 
-            if (tail!.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0 || (Omitted & Omission.PushWhileFilling) != 0)
+            if (tail!.Length < goal || (flags & TcpSendFlags.OutOfBand) != 0 || (Omitted & Omission.PushWhileFilling) != Omission.None)
             {
                 continue;
             }
@@ -333,7 +333,7 @@ internal sealed partial class TcpConnection
     /// <summary>A new tail buffer, its head bought and charged; by force when nothing is queued at all, so that a socket always makes progress (R2.6).</summary>
     private PacketBuffer? AllocateSendBuffer()
     {
-        bool first = _writeQueue.First is null && _retransmitQueue.First is null && (Omitted & Omission.FirstBufferForced) == 0;
+        bool first = _writeQueue.First is null && _retransmitQueue.First is null && (Omitted & Omission.FirstBufferForced) == Omission.None;
         PacketBuffer? buffer = Pool.RentBuffer(first);
         if (buffer is null)
         {
@@ -391,7 +391,7 @@ internal sealed partial class TcpConnection
         try
         {
             int room = Math.Min(goal - tail.Length, slab.Size - slab.Used);
-            int wanted = (int)Math.Min(source.Remaining, Math.Min(room, (Omitted & Omission.ChunkShrinks) == 0 ? _flush.Chunk : room));
+            int wanted = (int)Math.Min(source.Remaining, Math.Min(room, (Omitted & Omission.ChunkShrinks) == Omission.None ? _flush.Chunk : room));
             int granted = TryDowngrade(tail) ? GrantCopy(wanted) : 0;
             if (granted == 0)
             {
@@ -447,7 +447,7 @@ internal sealed partial class TcpConnection
     private unsafe int AttachChunk(ISlabRuns runs, PacketBuffer tail, int goal)
     {
         int length = runs.Peek(out Slab slab, out byte* address);
-        bool chargeable = (Omitted & Omission.SpliceDowngrades) != 0 || TryDowngrade(tail);
+        bool chargeable = (Omitted & Omission.SpliceDowngrades) != Omission.None || TryDowngrade(tail);
         int granted = chargeable ? GrantCopy(Math.Min(length, goal - tail.Length)) : 0;
         if (granted > 0)
         {
@@ -471,7 +471,7 @@ internal sealed partial class TcpConnection
             tail.Append(slab, address, count);
         }
 
-        tail.TrueSize += (Omitted & Omission.CopyChargedByByte) != 0 ? (count + 4095) & ~4095 : count;
+        tail.TrueSize += (Omitted & Omission.CopyChargedByByte) != Omission.None ? (count + 4095) & ~4095 : count;
         Memory.ForceSchedule(tail.TrueSize - before);
         Memory.ChargeSend(tail.TrueSize - before);
         tail.EndSequence += count;
@@ -486,7 +486,7 @@ internal sealed partial class TcpConnection
             return wanted;
         }
 
-        if ((Omitted & Omission.PartialGrant) != 0)
+        if ((Omitted & Omission.PartialGrant) != Omission.None)
         {
             return 0;
         }
@@ -503,7 +503,7 @@ internal sealed partial class TcpConnection
     private void RemoveEmptyTail()
     {
         if (_writeQueue.Last is { Length: 0 } empty && (empty.TcpFlags & (TcpFlags.Fin | TcpFlags.Syn)) == 0
-            && (Omitted & Omission.EmptyTailRemoved) == 0)
+            && (Omitted & Omission.EmptyTailRemoved) == Omission.None)
         {
             _writeQueue.Remove(empty);
             FreeQueued(empty);

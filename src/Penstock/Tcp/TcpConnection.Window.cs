@@ -150,12 +150,12 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>R2.5: while memory is short, neither buffers nor the offered window grow.</summary>
-    private bool PressureForbidsGrowth => Memory.UnderPressure && (Omitted & Omission.PressureStopsGrowth) == 0;
+    private bool PressureForbidsGrowth => Memory.UnderPressure && (Omitted & Omission.PressureStopsGrowth) == Omission.None;
 
     /// <summary>R2.5: memory is short, so no more than four segments are offered (Linux: tcp_adjust_rcv_ssthresh). What was promised before is kept.</summary>
     private void ClampWindow()
     {
-        if ((Omitted & Omission.PressureShrinksWindow) == 0)
+        if ((Omitted & Omission.PressureShrinksWindow) == Omission.None)
         {
             _rcvSsthresh = Math.Min(_rcvSsthresh, 4 * _advertisedMss);
         }
@@ -295,7 +295,7 @@ internal sealed partial class TcpConnection
     private void ExpandSendBuffer()
     {
         if (Memory.SendBufferLocked || PressureForbidsGrowth
-            || (_tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages && (Omitted & Omission.PressureStopsGrowth) == 0))
+            || (_tcp.Memory.AllocatedPages >= _tcp.Memory.LowPages && (Omitted & Omission.PressureStopsGrowth) == Omission.None))
         {
             return;
         }

@@ -54,7 +54,7 @@ internal sealed partial class TcpConnection
 
     /// <summary>R2.14: a buffer carries one token.</summary>
     private bool MayCarry(PacketBuffer tail, ZeroCopyCall call) =>
-        call.Copies || TokenOf(tail) is not { } token || token == call.Token || (Omitted & Omission.OneTokenPerBuffer) != 0;
+        call.Copies || TokenOf(tail) is not { } token || token == call.Token || (Omitted & Omission.OneTokenPerBuffer) != Omission.None;
 
     private static ZeroCopyToken? TokenOf(PacketBuffer buffer)
     {
@@ -76,7 +76,7 @@ internal sealed partial class TcpConnection
     private unsafe int ReferChunk(ZeroCopyCall call, PacketBuffer tail, int goal)
     {
         int count = Math.Min(call.Peek(out byte* address), goal - tail.Length);
-        bool pure = ((tail.Length == 0 || (Omitted & Omission.PureOnlyWhenEmpty) != 0) && _tcp.Settings.PureZeroCopy) || (tail.Segment & SegmentFlags.PureZeroCopy) != 0;
+        bool pure = ((tail.Length == 0 || (Omitted & Omission.PureOnlyWhenEmpty) != Omission.None) && _tcp.Settings.PureZeroCopy) || (tail.Segment & SegmentFlags.PureZeroCopy) != 0;
         if (!pure)
         {
             count = GrantPages(tail, address, count);
@@ -141,7 +141,7 @@ internal sealed partial class TcpConnection
             return true;
         }
 
-        int extra = (Omitted & Omission.DowngradeByTrueSize) != 0 ? tail.Length : tail.TrueSize - tail.HeadTrueSize;
+        int extra = (Omitted & Omission.DowngradeByTrueSize) != Omission.None ? tail.Length : tail.TrueSize - tail.HeadTrueSize;
         if (!Memory.ScheduleSend(extra))
         {
             return false;

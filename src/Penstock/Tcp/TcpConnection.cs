@@ -37,7 +37,7 @@ internal sealed partial class TcpConnection : OwnedSocket
             MinimumReceiveBuffer = settings.ReceiveBufferMin,
         };
         Omitted = Memory.Omitted = stack.Omitted;
-        _sendTurn.IsOpen = (Omitted & Omission.SendTurn) != 0;
+        _sendTurn.IsOpen = (Omitted & Omission.SendTurn) != Omission.None;
         _timer = new ConnectionTimer(this);
         _device = new DeviceBytesAccount(this);
         Rtt = new RttEstimator

@@ -17,8 +17,11 @@ internal sealed partial class TcpLayer
     private void HoldSyn(ListenSocket listener, RequestQueue queue, in FlowKey key, PacketBuffer packet, Worker worker, SequenceNumber? recycledIss)
     {
         Counters counters = _stack.Counters;
-        if (listener.Requests >= queue.Limit)
+
+        // Counted first: two workers that look at once would both find room for one.
+        if (listener.AddRequest() > queue.Limit && (_stack.Omitted & Omission.HeldRequestLimit) == Omission.None)
         {
+            listener.RemoveRequest();
             counters.Add(StackCounter.TcpReqQFullDrop);
             counters.Add(StackCounter.ListenDrops);
             if (queue.Overflow == TcpRefusal.Reset)
@@ -31,6 +34,7 @@ internal sealed partial class TcpLayer
 
         if (_stack.Ip.Routes.Find(key.Remote) is not { } route)
         {
+            listener.RemoveRequest();
             counters.Add(StackCounter.ListenDrops);
             return;
         }
@@ -41,11 +45,11 @@ internal sealed partial class TcpLayer
         request.Held = new HeldRequest(request, queue, this) { RecycledIss = recycledIss };
         if (!Flows.TryAdd(request, out _))
         {
+            listener.RemoveRequest();
             counters.Add(StackCounter.ListenDrops);
             return;
         }
 
-        listener.AddRequest();
         worker.Arm(request.Timer(this), now + LongestHoldNanos);
         if (!queue.TryOffer(request.Held))
         {

@@ -63,7 +63,7 @@ internal sealed partial class TcpLayer : ITransport
 
     public bool TooManyOrphans =>
         Orphans > Settings.MaxOrphans
-        || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0 && (_stack.Omitted & Omission.PressureReclaims) == 0);
+        || (Memory.AllocatedPages > Memory.HighPages && Orphans > 0 && (_stack.Omitted & Omission.PressureReclaims) == Omission.None);
 
     public void Input(PacketBuffer packet, StackInterface ingress, Worker worker)
     {
@@ -259,7 +259,7 @@ internal sealed partial class TcpLayer : ITransport
 
         // R1.10a: other errors never enter the backlog.
         bool mine = connection.TryOwn();
-        if (!mine && (connection.Omitted & Omission.IcmpDropped) == 0)
+        if (!mine && (connection.Omitted & Omission.IcmpDropped) == Omission.None)
         {
             _stack.Counters.Add(StackCounter.LockDroppedIcmps);
             return;

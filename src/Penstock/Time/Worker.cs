@@ -41,8 +41,11 @@ internal sealed class Worker
 
     public long NowNanos => _driver.NowNanos;
 
-    /// <summary>The time at which this worker last began to run, for what needs no better one: reading a clock costs as much as much of what a packet does.</summary>
-    public long RecentNanos => _driver.IsVirtual ? _driver.NowNanos : Volatile.Read(ref _roundNanos);
+    /// <summary>
+    /// The time at which this worker began the batch that it is running, for what needs no better one: reading a clock costs as much as much of what a packet does. While it does not run its last batch may
+    /// be long ago, and what arrives would seem to have come before what it answers: the clock's time then.
+    /// </summary>
+    public long RecentNanos => !_driver.IsVirtual && Volatile.Read(ref _roundNanos) is not 0 and var round ? round : _driver.NowNanos;
 
     /// <summary>Packets that wait in the ready queue.</summary>
     public int ReadyCount => Volatile.Read(ref _readyCount);
@@ -177,6 +180,7 @@ internal sealed class Worker
         finally
         {
             FireWakes();
+            Volatile.Write(ref _roundNanos, 0);
             Volatile.Write(ref _running, false);
         }
 

@@ -1,6 +1,7 @@
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using Penstock.Fuzz;
+using Penstock.Tests.Seeds;
 using Penstock.Wire;
 
 namespace Penstock.Tests.Faults;
@@ -13,6 +14,7 @@ public class HeldRequestTests
     private static (RawPeer Peer, TcpRequestListener Listener) Listen(int limit = 100, TcpRefusal overflow = TcpRefusal.Silence)
     {
         var peer = new RawPeer();
+        Proof.Apply(peer.Stack);
         TcpRequestListener listener = peer.Stack.ListenTcpRequests(
             new TcpRequestListenOptions(new IPEndPoint(IPAddress.Any, 0)) { AnyDestination = true, HalfOpenLimit = limit, Overflow = overflow });
         return (peer, listener);

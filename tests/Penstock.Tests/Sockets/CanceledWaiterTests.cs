@@ -48,6 +48,36 @@ public class CanceledWaiterTests
         }, TimeSpan.FromMinutes(1));
     }
 
+    [Fact]
+    public void A_cancellation_that_comes_while_a_receive_is_about_to_look_in_vain_is_made_up_for()
+    {
+        var time = new VirtualTime();
+        var stack = new NetworkStack(new NetworkStackOptions { Driver = time, Seed = 1 });
+        time.Run(async () =>
+        {
+            await using TcpSocketListener listener = stack.ListenTcp(new IPEndPoint(IPAddress.Loopback, 80));
+            TcpSocket client = await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Loopback, 80));
+            TcpSocket server = await listener.AcceptAsync();
+            using var cancel = new CancellationTokenSource();
+            Task<int> canceled = server.ReceiveAsync(new byte[10], cancel.Token).AsTask();
+            Add(server, new Watcher(() =>
+            {
+                // The receive has been fired just before, and will look when this is over.
+                Assert.Equal(1, server.TryReceive(new byte[10], TcpReceiveFlags.None, out _));
+                cancel.Cancel();
+                Assert.False(canceled.IsCompleted);
+            }));
+            await client.SendAsync(new byte[1]);
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => canceled);
+            ValueTask<int> next = server.ReceiveAsync(new byte[10]);
+            await client.SendAsync(new byte[3]);
+            Assert.Equal(3, await next);
+            client.Dispose();
+            server.Dispose();
+            await stack.DisposeAsync();
+        }, TimeSpan.FromMinutes(1));
+    }
+
     private static void Add(TcpSocket socket, Watcher watcher)
     {
         socket.Connection.Own();

@@ -15,7 +15,7 @@ internal sealed class ScriptedPeer : IDisposable
     public const int Mss = 1460;
     private const int Scale = 7;
 
-    public ScriptedPeer(DemoSettings settings, Omission without = Omission.None, bool scatterGather = true, bool sack = true, bool pure = true, long memoryLimit = 1L << 30)
+    public ScriptedPeer(DemoSettings settings, Omission without = default, bool scatterGather = true, bool sack = true, bool pure = true, long memoryLimit = 1L << 30)
     {
         Stack = new NetworkStack(new NetworkStackOptions { Name = "scripted", Driver = Time, Seed = 7, MemoryLimit = memoryLimit, CloseTimeout = TimeSpan.Zero }) { Omitted = without };
         VirtualPair.Tune(Stack, new PairOptions { Flush = FlushPolicy.Sixteen, Timestamps = false, PureZeroCopy = pure }, settings);

@@ -24,7 +24,7 @@ internal sealed partial class TcpConnection
         }
 
         // Step 3.b: data from before the timeout arrived that was never sent again.
-        if (outcome.OriginalDelivered && UndoTimeout(byForwardRto: true))
+        if (outcome.OriginalDelivered && Keeps(Omission.SpuriousTimeoutUndone) && UndoTimeout(byForwardRto: true))
         {
             return true;
         }

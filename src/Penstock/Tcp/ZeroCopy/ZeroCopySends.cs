@@ -80,7 +80,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
 
         _gate.Enter();
         bool joins = tail is not null && tail.Sends == this && tail.First + tail.Count == _nextId && tail.Count < ZeroCopyToken.MaximumCalls
-            && tail.Bytes + call.Length <= ZeroCopyToken.MaximumBytes && (Omitted & Omission.TokenExtended) == 0;
+            && tail.Bytes + call.Length <= ZeroCopyToken.MaximumBytes && (Omitted & Omission.TokenExtended) == Omission.None;
         ZeroCopyToken? token = joins ? tail : TakeTokenHoldingGate();
         uint id = _nextId;
         if (token is not null)
@@ -115,7 +115,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
     /// </summary>
     public bool Close(ZeroCopyCall call, ZeroCopyToken token)
     {
-        if (call.Remaining < call.Length || (Omitted & Omission.EmptyCallTakesIdBack) != 0)
+        if (call.Remaining < call.Length || (Omitted & Omission.EmptyCallTakesIdBack) != Omission.None)
         {
             token.Release();
             return false;
@@ -260,7 +260,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
 
     private ZeroCopyToken? TakeTokenHoldingGate()
     {
-        if (_optionalBytes + ZeroCopyToken.TrueSize > connection.Stack.Tcp.Settings.OptionalMemoryMax && (Omitted & Omission.OptionalMemoryLimit) == 0)
+        if (_optionalBytes + ZeroCopyToken.TrueSize > connection.Stack.Tcp.Settings.OptionalMemoryMax && (Omitted & Omission.OptionalMemoryLimit) == Omission.None)
         {
             return null;
         }
@@ -279,7 +279,7 @@ internal sealed class ZeroCopySends(TcpConnection connection) : IThreadPoolWorkI
     private bool TryMergeHoldingGate(ZeroCopyToken token)
     {
         if (_last is not { } last || last.First + last.Count != token.First || last.IsCopied != token.IsCopied || (ulong)last.Count + token.Count > uint.MaxValue
-            || (Omitted & Omission.NotificationsMerge) != 0)
+            || (Omitted & Omission.NotificationsMerge) != Omission.None)
         {
             return false;
         }

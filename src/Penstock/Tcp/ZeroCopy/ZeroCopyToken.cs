@@ -77,7 +77,7 @@ internal sealed class ZeroCopyToken(ZeroCopySends sends) : PayloadOwner
 
     public override void NoteCopied()
     {
-        if ((sends.Omitted & Omission.CopiedReported) == 0)
+        if ((sends.Omitted & Omission.CopiedReported) == Omission.None)
         {
             Volatile.Write(ref _copied, true);
         }
