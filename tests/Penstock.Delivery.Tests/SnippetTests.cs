@@ -11,12 +11,12 @@ public sealed partial class SnippetTests
     [MemberData(nameof(Pages))]
     public void Every_piece_of_code_is_in_a_sample(string page)
     {
-        string[] samples = [.. Samples()];
+        string[] samples = [.. Samples("*.cs"), .. Samples("*.c")];
         foreach (Match block in Block().Matches(File.ReadAllText(Repository.PathTo(page))))
         {
             string language = block.Groups["language"].Value;
-            Assert.True(language is "csharp" or "xml" or "sh" or "", $"{page}: a block of '{language}'. Code in C# is marked csharp, so that it is looked for in the samples.");
-            if (language == "csharp")
+            Assert.True(language is "csharp" or "c" or "xml" or "sh" or "", $"{page}: a block of '{language}'. Code in C# is marked csharp, in C c, so that it is looked for in the samples.");
+            if (language is "csharp" or "c")
             {
                 string code = Squeeze(block.Groups["text"].Value.Split('\n'));
                 Assert.True(
@@ -49,9 +49,9 @@ public sealed partial class SnippetTests
     }
 
     /// <summary>Each file by itself: a piece of code does not go on in the next file.</summary>
-    private static IEnumerable<string> Samples() =>
-        Directory.EnumerateFiles(Repository.PathTo("samples"), "*.cs", SearchOption.AllDirectories)
-            .Where(file => !file.Split(Path.DirectorySeparatorChar).Contains("obj"))
+    private static IEnumerable<string> Samples(string pattern) =>
+        Directory.EnumerateFiles(Repository.PathTo("samples"), pattern, SearchOption.AllDirectories)
+            .Where(file => file.EndsWith(pattern[1..], StringComparison.Ordinal) && !file.Split(Path.DirectorySeparatorChar).Contains("obj"))
             .Select(file => Squeeze(File.ReadLines(file)));
 
     /// <summary>Lines without indentation and without empty ones, each with its end, so that half a line is not one.</summary>

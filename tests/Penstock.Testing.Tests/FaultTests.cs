@@ -74,6 +74,60 @@ public class FaultTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_partition_in_the_middle_of_a_tls_stream_lets_it_go_on_when_it_is_healed_or_ends_it_by_the_user_timeout(bool healed)
+    {
+        // More than fits between the two: a part is on its way whenever the cable is cut.
+        const int Bytes = 20_000_000;
+        var net = new VirtualNetwork(seed: 1);
+        var (client, server) = net.CreatePair(new CableOptions { Delay = TimeSpan.FromMilliseconds(1) });
+        using X509Certificate2 certificate = MakeCertificate();
+        (TcpSocket near, TcpSocket far) = await Exchange.ConnectAsync(
+            client, server, 443, new TcpConnectOptions { UserTimeout = healed ? null : TimeSpan.FromMilliseconds(300) });
+        await using var writer = new SslStream(near.GetStream(ownsSocket: true), false, (_, _, _, _) => true);
+        await using var reader = new SslStream(far.GetStream(ownsSocket: true));
+        await Task.WhenAll(
+            writer.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "server" }, Exchange.Limit),
+            reader.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate }, Exchange.Limit));
+        byte[] data = new byte[Bytes], arrived = new byte[Bytes];
+        new Random(1).NextBytes(data);
+
+        NetworkCable cable = net.CableBetween(client, server);
+        Task writing = WriteAsync();
+        await reader.ReadExactlyAsync(arrived.AsMemory(0, Bytes / 4), Exchange.Limit);
+        long lost = cable.CountersFrom(client).Lost;
+        cable.Partition();
+        await Exchange.UntilAsync(() => cable.CountersFrom(client).Lost > lost);
+        if (healed)
+        {
+            cable.Heal();
+            await reader.ReadExactlyAsync(arrived.AsMemory(Bytes / 4), Exchange.Limit);
+            await writing;
+            Assert.Equal(data, arrived);
+        }
+        else
+        {
+            IOException error = await Assert.ThrowsAnyAsync<IOException>(() => writing);
+            Assert.Equal(SocketError.TimedOut, Assert.IsType<SocketException>(error.InnerException).SocketErrorCode);
+        }
+
+        // What arrived before an error can still be read, and is held until the socket is disposed: here the server's session tickets.
+        await writer.DisposeAsync();
+        far.Abort();
+        await Exchange.AssertNothingLeaksAsync(net);
+
+        async Task WriteAsync()
+        {
+            do
+            {
+                await writer.WriteAsync(data, Exchange.Limit);
+            }
+            while (!healed);
+        }
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task Requests_in_flight_end_when_a_host_is_disposed(bool disposeServer)

@@ -34,6 +34,7 @@ public sealed partial class LimitsPageTests
     public void Numbers_of_options_are_their_defaults()
     {
         Assert.Contains($"`TcpListenOptions.Backlog`, {new TcpListenOptions(new IPEndPoint(IPAddress.Any, 0)).Backlog},", s_limits, StringComparison.Ordinal);
+        Assert.Contains($"`TcpRequestListenOptions.HalfOpenLimit`, {new TcpRequestListenOptions(new IPEndPoint(IPAddress.Any, 0)).HalfOpenLimit} ", s_limits, StringComparison.Ordinal);
         Assert.Contains($"`QueueLimit`, {new PacketLinkOptions().QueueLimit} a direction", s_limits, StringComparison.Ordinal);
         Assert.Contains($"`CableOptions.QueueLimit`, {new CableOptions().QueueLimit},", s_limits, StringComparison.Ordinal);
         Assert.Contains($"`NetworkStackOptions.MemoryLimit`, {new NetworkStackOptions().MemoryLimit >> 30} GiB", s_limits, StringComparison.Ordinal);

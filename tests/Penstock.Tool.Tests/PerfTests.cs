@@ -164,6 +164,31 @@ public sealed class PerfTests
         Assert.NotEqual(0, net.Execute("ip", "link", "show", "penstock0").ExitCode);
     }
 
+    [Fact]
+    public async Task A_device_that_is_removed_in_the_middle_of_transfers_ends_the_server_with_one_line()
+    {
+        NetworkNamespace.SkipUnlessPossible();
+        using var net = new NetworkNamespace();
+        using ToolProcess tool = ToolProcess.Start(net.Name, "perf", "server", "--tun", "penstock0", "--address", "10.77.0.2/24");
+        await tool.ReadyAsync(Cancel, "ready");
+        using Socket source = net.Run(() => Connect(9002));
+        using Socket sink = net.Run(() => Connect(9001));
+        Task reading = Task.Run(() => UntilTheEnd(buffer => source.Receive(buffer)), Cancel);
+        Task writing = Task.Run(() => UntilTheEnd(buffer => sink.Send(buffer)), Cancel);
+
+        (int code, string said) = net.Execute("ip", "link", "del", "penstock0");
+
+        Assert.True(code == 0, said);
+        Assert.Equal(PenstockCommand.Failure, await tool.ExitCodeAsync(Cancel));
+        Assert.Single(Lines(tool.Error), line => line.StartsWith("penstock: ", StringComparison.Ordinal) && line.Contains("penstock0", StringComparison.Ordinal));
+        Assert.DoesNotContain("xception", tool.Error, StringComparison.Ordinal);
+
+        // The kernel's ends hear nothing any more: their route is gone.
+        source.Dispose();
+        sink.Dispose();
+        await Task.WhenAll(reading, writing).WaitAsync(Cancel);
+    }
+
     private static void UntilTheEnd(Func<byte[], int> move)
     {
         byte[] buffer = new byte[1 << 16];
@@ -173,7 +198,7 @@ public sealed class PerfTests
             {
             }
         }
-        catch (SocketException)
+        catch (Exception ended) when (ended is SocketException or ObjectDisposedException)
         {
             // A reset is an end too. Who is never told anything goes on for a quarter of an hour, which is longer than a test may run.
         }

@@ -130,13 +130,18 @@ public sealed class DeviceTests
         TwoSides.SkipUnlessPossible();
         await using var sides = new TwoSides();
         await sides.StartProxyAsync();
-        await sides.StartSiteAsync(site => site.MapGet("/endless", EndlessAsync));
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await sides.StartSiteAsync(site => site.MapGet("/endless", context =>
+        {
+            asked.TrySetResult();
+            return EndlessAsync(context);
+        }));
         using ToolProcess tunnel = await sides.StartTunnelAsync();
 
         // No reset can reach curl any more: it ends when nothing comes for two seconds.
         Task<(int ExitCode, string Output)> loading = Task.Run(
             () => sides.Curl("--output", "/dev/null", "--speed-limit", "1", "--speed-time", "2", $"http://{TwoSides.Web}/endless"), Cancel);
-        await UntilFlowsAsync(sides, 1);
+        await asked.Task.WaitAsync(Cancel);
         NetworkNamespace.RunProgram("ip", "-n", sides.Near.Name, "link", "del", "tun0");
 
         Assert.Equal(TunnelCommand.Failure, await tunnel.ExitCodeAsync(Cancel));

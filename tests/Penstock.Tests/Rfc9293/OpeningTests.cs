@@ -305,6 +305,26 @@ public class OpeningTests
     }
 
     [Fact]
+    public void By_default_the_first_SYNs_are_a_second_apart_and_connecting_fails_after_131_seconds()
+    {
+        using var peer = new RawPeer();
+        Task<TcpSocket> connecting = peer.Connect();
+        double first = peer.Expect(TcpFlags.Syn, 0).Milliseconds;
+        double last = first;
+        foreach (int seconds in (int[])[1, 1, 1, 1, 1, 2, 4, 8, 16, 32])
+        {
+            double now = peer.Expect(TcpFlags.Syn, 0, within: 70_000).Milliseconds;
+            Assert.Equal(seconds * 1000, now - last, 1.0);
+            last = now;
+        }
+
+        peer.ExpectNothing(63_000);
+        peer.Wait(2000);
+        Assert.Equal(SocketError.TimedOut, peer.Failure(connecting));
+        Assert.Equal(131_000, peer.NowMilliseconds - first, 3000.0);
+    }
+
+    [Fact]
     public void With_more_SYN_retries_three_minutes_are_kept()
     {
         using var peer = new RawPeer(settings: ("tcp_syn_retries", "7"));
