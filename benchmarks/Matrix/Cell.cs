@@ -31,11 +31,11 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
 
     public string Kind => (LossPercent > 0, ReorderPercent > 0) switch { (false, false) => "clean", (true, false) => "loss", (false, true) => "reordering", _ => "loss and reordering" };
 
-    /// <summary>How long a transfer is watched: longer where round trips or packets are few.</summary>
-    public double Seconds => RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (Megabits <= 1 ? 2 : 1);
+    /// <summary>Slow transfers leave a processor idle: all of a cell's can be under way at once, which is fair, since they meet the same disturbances. Losses make all of them slow.</summary>
+    public bool RunsAtOnce => Megabits <= 10 || LossPercent > 0;
 
-    /// <summary>Slow transfers leave a processor idle: all of a cell's can be under way at once, which is fair, since they meet the same disturbances.</summary>
-    public bool RunsAtOnce => Megabits <= 10;
+    /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
+    public double Seconds => RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);
 
     public CableOptions ToCable(ulong seed)
     {
