@@ -18,11 +18,14 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
         new(0, 50, LossPercent: 1, ReorderPercent: 5),
     ];
 
+    /// <summary>A path that does nothing to packets and loses none: whatever is sent again over it was sent again for nothing.</summary>
+    public static Cell Lossless { get; } = new(0, 0);
+
     /// <summary>All of them, by rate, then by path.</summary>
     public static Cell[] All { get; } = [.. s_rates.SelectMany(rate => s_paths.Select(path => path with { Megabits = rate }))];
 
     /// <summary>As in <c>10mbit-50ms-1%-r5%</c>.</summary>
-    public string Name => string.Create(CultureInfo.InvariantCulture, $"{Rate}-{Path}");
+    public string Name => this == Lossless ? "lossless" : $"{Rate}-{Path}";
 
     public string Rate => string.Create(CultureInfo.InvariantCulture, $"{Megabits}mbit");
 
@@ -32,7 +35,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
     public string Kind => (LossPercent > 0, ReorderPercent > 0) switch { (false, false) => "clean", (true, false) => "loss", (false, true) => "reordering", _ => "loss and reordering" };
 
     /// <summary>Slow transfers leave a processor idle: all of a cell's can be under way at once, which is fair, since they meet the same disturbances. Losses make all of them slow.</summary>
-    public bool RunsAtOnce => Megabits <= 10 || LossPercent > 0;
+    public bool RunsAtOnce => Megabits is > 0 and <= 10 || LossPercent > 0;
 
     /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
     public double Seconds => RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);
@@ -44,7 +47,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
         return new CableOptions
         {
             Name = "path",
-            Rate = rate,
+            Rate = Megabits > 0 ? rate : null,
             Delay = TimeSpan.FromMilliseconds(RoundTripMilliseconds / 2.0),
             Loss = LossPercent / 100,
             Reorder = ReorderPercent / 100,

@@ -1,6 +1,10 @@
+using System.Buffers.Binary;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using System.Text;
+using Microsoft.Win32.SafeHandles;
 using Penstock.Benchmarks.Compare;
 
 namespace Penstock.Benchmarks.Matrix;
@@ -14,10 +18,14 @@ internal sealed partial class KernelHost : IDisposable
     private const int TcpCongestion = 13;
     private const int QueueLength = 20_000;
 
-    private KernelHost(TunLink device, Socket socket)
+    private const int TcpInfo = 11;
+    private readonly SafeFileHandle _statistics;
+
+    private KernelHost(TunLink device, Socket socket, SafeFileHandle statistics)
     {
         Device = device;
         Socket = socket;
+        _statistics = statistics;
     }
 
     public TunLink Device { get; }
@@ -51,6 +59,22 @@ internal sealed partial class KernelHost : IDisposable
     {
         Socket.Dispose();
         Device.Dispose();
+        _statistics.Dispose();
+    }
+
+    /// <summary>What the kernel tells of the socket (struct tcp_info, include/uapi/linux/tcp.h) and of the namespace, which has no other.</summary>
+    public SenderCounts Look()
+    {
+        const int TotalRetransmits = 100, DuplicatesReported = 216;
+        Span<byte> info = stackalloc byte[256];
+        info.Clear();
+        _ = Socket.GetRawSocketOption((int)SocketOptionLevel.Tcp, TcpInfo, info);
+        byte[] text = new byte[1 << 14];
+        string[] lines = Encoding.ASCII.GetString(text, 0, RandomAccess.Read(_statistics, text, 0)).Split('\n');
+        string[] names = lines[0].Split(' '), values = lines[1].Split(' ');
+        long Counter(string name) => long.Parse(values[Array.IndexOf(names, name)], CultureInfo.InvariantCulture);
+        return new SenderCounts(
+            BinaryPrimitives.ReadUInt32LittleEndian(info[TotalRetransmits..]), Counter("TCPTimeouts"), BinaryPrimitives.ReadUInt32LittleEndian(info[DuplicatesReported..]), Counter("TCPFastRetrans"), Counter("TCPLossProbes"));
     }
 
     private static KernelHost MakeHere(IPAddress address)
@@ -69,7 +93,9 @@ internal sealed partial class KernelHost : IDisposable
         TunLink device = TunLink.Open("path0", new TunOptions { HostAddress = new InterfaceAddress(address, 24), Offloads = false, TxQueueLength = QueueLength });
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, TcpCongestion, "cubic"u8);
-        return new KernelHost(device, socket);
+
+        // An open file of /proc/net tells about the namespace that it was opened in.
+        return new KernelHost(device, socket, File.OpenHandle("/proc/thread-self/net/netstat"));
     }
 
     [LibraryImport("libc", EntryPoint = "unshare", SetLastError = true)]

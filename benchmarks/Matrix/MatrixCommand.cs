@@ -30,6 +30,11 @@ internal static class MatrixCommand
 
     private static readonly Option<int?> s_seeds = new("--seeds") { HelpName = "N", Description = $"Transfers of a cell, each with a loss pattern of its own. [default: {FullSeeds}; with --quick 1]" };
 
+    private static readonly Option<bool> s_lossless = new("--lossless")
+    {
+        Description = "Instead of the matrix: what Linux and Penstock send again for nothing over a path that loses nothing, on a machine that this program loads.",
+    };
+
     private static readonly Option<string?> s_out = new("--out")
     {
         HelpName = "DIR",
@@ -42,7 +47,7 @@ internal static class MatrixCommand
     {
         var root = new RootCommand("Measures bulk transfers between Penstock and Linux under loss, reordering and delay, beside Linux to Linux on the same path with the same losses. Needs root. A full run takes about 20 minutes.")
         {
-            s_quick, s_only, s_seeds, s_out, s_from,
+            s_quick, s_only, s_seeds, s_lossless, s_out, s_from,
         };
         root.SetAction((parsed, cancel) => RunAsync(parsed, output, error, cancel));
         ParseResult parsed = root.Parse(arguments);
@@ -73,6 +78,14 @@ internal static class MatrixCommand
         string root = Root();
         bool quick = parsed.GetValue(s_quick);
         string? only = parsed.GetValue(s_only);
+        if (parsed.GetValue(s_lossless))
+        {
+            string table = await Lossless.MeasureAsync(parsed.GetValue(s_seeds) ?? (quick ? 1 : FullSeeds), await CommitAsync(root, stop), error, stop);
+            await output.WriteLineAsync(table);
+            await PutAsync(parsed.GetValue(s_out) ?? Path.Combine(root, quick ? "artifacts/matrix" : "docs"), table, Lossless.Writer, output, stop);
+            return Success;
+        }
+
         MatrixReport report;
         if (parsed.GetValue(s_from) is { } saved)
         {
@@ -94,13 +107,19 @@ internal static class MatrixCommand
         string section = MatrixPage.Section(report);
         await output.WriteLineAsync(section);
         string folder = parsed.GetValue(s_out) ?? Path.Combine(root, quick || only is not null ? "artifacts/matrix" : "docs");
-        Directory.CreateDirectory(folder);
-        string page = Path.Combine(folder, PageName);
-        await File.WriteAllTextAsync(page, Page.Put(File.Exists(page) ? await File.ReadAllTextAsync(page, stop) : "", section, MatrixPage.Writer), stop);
+        await PutAsync(folder, section, MatrixPage.Writer, output, stop);
         await File.WriteAllTextAsync(Path.Combine(folder, PlotName), MatrixPlot.Draw(report), stop);
         await File.WriteAllTextAsync(Path.Combine(folder, DataName), JsonSerializer.Serialize(report, s_json) + "\n", stop);
-        await output.WriteLineAsync($"Written: {Path.GetFullPath(page)}, {PlotName}, {DataName}.");
+        await output.WriteLineAsync($"Written: {PlotName}, {DataName}.");
         return Success;
+    }
+
+    private static async Task PutAsync(string folder, string section, string writer, TextWriter output, CancellationToken stop)
+    {
+        Directory.CreateDirectory(folder);
+        string page = Path.Combine(folder, PageName);
+        await File.WriteAllTextAsync(page, Page.Put(File.Exists(page) ? await File.ReadAllTextAsync(page, stop) : "", section, writer), stop);
+        await output.WriteLineAsync($"Written: {Path.GetFullPath(page)}.");
     }
 
     private static async Task<MatrixReport> MeasureAsync(string root, Cell[] cells, int seeds, TextWriter error, CancellationToken stop)

@@ -13,6 +13,9 @@ internal enum Pairing
     Receives,
 }
 
+/// <summary>What a sender tells of itself.</summary>
+internal readonly record struct SenderCounts(long Retransmits, long Timeouts, long Duplicates, long FastRetransmits, long Probes);
+
 /// <summary>What one transfer came to.</summary>
 internal sealed record Outcome
 {
@@ -21,6 +24,9 @@ internal sealed record Outcome
     public required Pairing Pairing { get; init; }
 
     public required ulong Seed { get; init; }
+
+    /// <summary>What the receiver's application read.</summary>
+    public required long Bytes { get; init; }
 
     /// <summary>Bits that the receiver's application read, in millions a second, from the begin of the connection on.</summary>
     public required double Megabits { get; init; }
@@ -32,6 +38,12 @@ internal sealed record Outcome
     public required long Retransmits { get; init; }
 
     public required long Timeouts { get; init; }
+
+    /// <summary>Segments sent again in fast recovery (Linux: TCPFastRetrans).</summary>
+    public required long FastRetransmits { get; init; }
+
+    /// <summary>Tail-loss probes (Linux: TCPLossProbes).</summary>
+    public required long Probes { get; init; }
 
     /// <summary>Retransmissions that the receiver reported as duplicates (DSACK, RFC 2883).</summary>
     public required long Duplicates { get; init; }

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 
@@ -12,7 +11,6 @@ internal static class Transfer
     private const int Port = 9001;
     private const int SendChunk = 1 << 16;
     private const int ReceiveChunk = 1 << 18;
-    private const int TcpInfoOption = 11;
     private static readonly IPAddress s_sender = IPAddress.Parse("10.79.0.1");
     private static readonly IPEndPoint s_receiver = IPEndPoint.Parse($"10.79.0.2:{Port}");
 
@@ -51,17 +49,20 @@ internal static class Transfer
 
             double seconds = meter.Seconds;
             long bytes = meter.Bytes;
-            (long again, long timeouts, long duplicates) = sendingHost is null ? sent.Look() : Look(sendingHost.Socket);
+            SenderCounts sender = sendingHost?.Look() ?? Look(stack!, sent.Socket);
             var outcome = new Outcome
             {
                 Cell = cell.Name,
                 Pairing = pairing,
                 Seed = seed,
+                Bytes = bytes,
                 Megabits = bytes * 8 / seconds / 1e6,
                 LongestGapSeconds = meter.LongestGap(seconds),
-                Retransmits = again,
-                Timeouts = timeouts,
-                Duplicates = duplicates,
+                Retransmits = sender.Retransmits,
+                Timeouts = sender.Timeouts,
+                Duplicates = sender.Duplicates,
+                FastRetransmits = sender.FastRetransmits,
+                Probes = sender.Probes,
                 Data = cable.AToB.Counters,
                 Acks = cable.BToA.Counters,
             };
@@ -165,24 +166,12 @@ internal static class Transfer
         }
     }
 
-    /// <summary>The kernel's struct tcp_info (include/uapi/linux/tcp.h).</summary>
-    private static (long Retransmits, long Timeouts, long Duplicates) Look(Socket socket)
-    {
-        const int TotalRetransmits = 100, DuplicatesReported = 216, TotalTimeouts = 240;
-        Span<byte> info = stackalloc byte[256];
-        info.Clear();
-        int length = socket.GetRawSocketOption((int)SocketOptionLevel.Tcp, TcpInfoOption, info);
-        return length < TotalTimeouts + sizeof(ushort)
-            ? (BinaryPrimitives.ReadUInt32LittleEndian(info[TotalRetransmits..]), 0, 0)
-            : (BinaryPrimitives.ReadUInt32LittleEndian(info[TotalRetransmits..]), BinaryPrimitives.ReadUInt16LittleEndian(info[TotalTimeouts..]), BinaryPrimitives.ReadUInt32LittleEndian(info[DuplicatesReported..]));
-    }
+    private static SenderCounts Look(NetworkStack stack, TcpSocket? socket) => new(
+        stack.GetCounter(StackCounter.TcpRetransSegs), stack.GetCounter(StackCounter.TcpTimeouts), socket?.GetInfo().DuplicatesReported ?? 0, stack.GetCounter(StackCounter.TcpFastRetrans), stack.GetCounter(StackCounter.TcpLossProbes));
 
     /// <summary>The sending socket, once there is one.</summary>
     private sealed class Sent
     {
         public TcpSocket? Socket { get; set; }
-
-        public (long Retransmits, long Timeouts, long Duplicates) Look() =>
-            Socket?.GetInfo() is { } info ? (info.TotalRetransmits, info.TotalTimeouts, info.DuplicatesReported) : default;
     }
 }
