@@ -7,6 +7,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
 {
     private const int LeastQueueBytes = 45_000;
     private const double LeastQueueSeconds = 0.005;
+    private const double LosslessSeconds = 5;
 
     private static readonly int[] s_rates = [1, 10, 100, 1000];
 
@@ -38,7 +39,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
     public bool RunsAtOnce => Megabits is > 0 and <= 10 || LossPercent > 0;
 
     /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
-    public double Seconds => RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);
+    public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);
 
     public CableOptions ToCable(ulong seed)
     {
