@@ -25,7 +25,7 @@ internal static class Lossless
             {
                 foreach ((Pairing pairing, string title) in s_pairings)
                 {
-                    Outcome outcome = await Transfer.RunAsync(Cell.Lossless, pairing, (ulong)round, stop);
+                    Outcome outcome = await Transfer.RunAsync(Cell.Lossless, pairing, (ulong)round, new Start(1), stop);
                     outcomes.Add(outcome);
                     await error.WriteLineAsync(string.Create(
                         CultureInfo.InvariantCulture,

@@ -155,8 +155,7 @@ internal static class MatrixCommand
     {
         if (cell.RunsAtOnce)
         {
-            Task<Outcome>[] transfers = [.. Enumerable.Range(1, seeds).SelectMany(seed => s_pairings.Select(pairing => Task.Run(() => Transfer.RunAsync(cell, pairing, (ulong)seed, stop), stop)))];
-            outcomes.AddRange(await Task.WhenAll(transfers));
+            outcomes.AddRange(await RunAtOnceAsync(cell, seeds, stop));
             return;
         }
 
@@ -165,8 +164,30 @@ internal static class MatrixCommand
             // Whoever comes first meets another machine than whoever comes last, so they take turns.
             foreach (Pairing pairing in seed % 2 == 1 ? s_pairings : s_pairings.Reverse())
             {
-                outcomes.Add(await Transfer.RunAsync(cell, pairing, (ulong)seed, stop));
+                outcomes.Add(await Transfer.RunAsync(cell, pairing, (ulong)seed, new Start(1), stop));
             }
+        }
+    }
+
+    private static async Task<Outcome[]> RunAtOnceAsync(Cell cell, int seeds, CancellationToken stop)
+    {
+        var start = new Start(seeds * s_pairings.Length);
+        using var failed = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        Task<Outcome>[] transfers = [.. Enumerable.Range(1, seeds).SelectMany(seed => s_pairings.Select(pairing => Task.Run(() => Transfer.RunAsync(cell, pairing, (ulong)seed, start, failed.Token), stop)))];
+
+        // Whoever can not be prepared is not to be waited for by the others.
+        foreach (Task<Outcome> transfer in transfers)
+        {
+            _ = transfer.ContinueWith(_ => failed.CancelAsync(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+
+        try
+        {
+            return await Task.WhenAll(transfers);
+        }
+        catch (OperationCanceledException) when (Array.Find(transfers, transfer => transfer.IsFaulted) is { } cause)
+        {
+            return [await cause];
         }
     }
 

@@ -14,7 +14,7 @@ internal static class Transfer
     private static readonly IPAddress s_sender = IPAddress.Parse("10.79.0.1");
     private static readonly IPEndPoint s_receiver = IPEndPoint.Parse($"10.79.0.2:{Port}");
 
-    public static async Task<Outcome> RunAsync(Cell cell, Pairing pairing, ulong seed, CancellationToken stop)
+    public static async Task<Outcome> RunAsync(Cell cell, Pairing pairing, ulong seed, Start start, CancellationToken stop)
     {
         using var cable = new VirtualCable(cell.ToCable(seed));
         using KernelHost? sendingHost = pairing == Pairing.Sends ? null : KernelHost.Make(s_sender);
@@ -40,6 +40,7 @@ internal static class Transfer
 
         try
         {
+            await start.ArriveAsync(stop);
             var meter = new Meter();
             using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
             Task receiving = Quiet(receivingHost is null ? ReceiveAsync(listener!, meter, over.Token) : OnThread(() => Receive(receivingHost.Socket, meter, over.Token)));
