@@ -8,21 +8,26 @@ internal static class Page
 {
     public const string Begin = "<!-- begin of what eng/compare writes -->";
     public const string End = "<!-- end of what eng/compare writes -->";
+    private const string Writer = "eng/compare";
     private const string Nobody = "-";
 
     /// <summary>The page with the section in the place of the one that was there, or at its end when there was none.</summary>
     /// <exception cref="InvalidDataException">Only one of the marks is there, or they are in the wrong order.</exception>
-    public static string Put(string page, string section)
+    public static string Put(string page, string section) => Put(page, section, Writer);
+
+    /// <summary>As the other, for the section of another <paramref name="writer"/>, whose name the marks bear.</summary>
+    public static string Put(string page, string section, string writer)
     {
-        int begin = page.IndexOf(Begin, StringComparison.Ordinal), end = page.IndexOf(End, StringComparison.Ordinal);
+        string beginMark = Begin.Replace(Writer, writer, StringComparison.Ordinal), endMark = End.Replace(Writer, writer, StringComparison.Ordinal);
+        int begin = page.IndexOf(beginMark, StringComparison.Ordinal), end = page.IndexOf(endMark, StringComparison.Ordinal);
         if (begin < 0 && end < 0)
         {
-            return $"{(page.Length == 0 ? "# Performance\n" : page.TrimEnd('\n') + "\n")}\n{Begin}\n{section}{End}\n";
+            return $"{(page.Length == 0 ? "# Performance\n" : page.TrimEnd('\n') + "\n")}\n{beginMark}\n{section}{endMark}\n";
         }
 
         return begin >= 0 && end > begin
-            ? $"{page[..begin]}{Begin}\n{section}{page[end..]}"
-            : throw new InvalidDataException($"The page has one of the lines '{Begin}' and '{End}' without the other. Put both where the figures belong.");
+            ? $"{page[..begin]}{beginMark}\n{section}{page[end..]}"
+            : throw new InvalidDataException($"The page has one of the lines '{beginMark}' and '{endMark}' without the other. Put both where the figures belong.");
     }
 
     public static string Section(Report report)
