@@ -10,6 +10,8 @@ namespace Penstock.Native;
 /// </summary>
 internal sealed class PacketWire(int mtu, Pace pace) : Link("packets")
 {
+    private static readonly TimeSpan s_busyLimit = TimeSpan.FromMilliseconds(50);
+
     /// <summary>What nobody takes is dropped beyond this, as a device's queue would.</summary>
     private const int QueueLimit = 16384;
 
@@ -45,13 +47,13 @@ internal sealed class PacketWire(int mtu, Pace pace) : Link("packets")
     /// <summary>Waits in real time for a packet.</summary>
     public bool WaitForPacket(TimeSpan limit)
     {
-        long end = Environment.TickCount64 + (long)limit.TotalMilliseconds;
+        long begin = TimeProvider.System.GetTimestamp();
         lock (_sent)
         {
             while (_sent.Count == 0)
             {
-                long left = end - Environment.TickCount64;
-                if (left <= 0 || !Monitor.Wait(_sent, (int)Math.Min(left, int.MaxValue)))
+                double left = (limit - TimeProvider.System.GetElapsedTime(begin)).TotalMilliseconds;
+                if (left <= 0 || !Monitor.Wait(_sent, (int)Math.Min(Math.Ceiling(left), int.MaxValue)))
                 {
                     return _sent.Count > 0;
                 }
@@ -84,9 +86,9 @@ internal sealed class PacketWire(int mtu, Pace pace) : Link("packets")
     public void WaitUntilProcessed()
     {
         var worker = _client!.WorkerOf(0);
-        long end = Environment.TickCount64 + 50;
+        long begin = TimeProvider.System.GetTimestamp();
         var spin = default(SpinWait);
-        while ((worker.HasReady || worker.HasMorePackets || worker.IsRunning) && Environment.TickCount64 < end)
+        while ((worker.HasReady || worker.HasMorePackets || worker.IsRunning) && TimeProvider.System.GetElapsedTime(begin) < s_busyLimit)
         {
             spin.SpinOnce();
         }
