@@ -12,7 +12,8 @@ internal struct WaitQueue
     /// <summary>One that stays when it has fired: for those who watch a socket for all its life (epoll). Set once, before anything happens at the socket.</summary>
     public void Observe(SocketWaiter observer) => Volatile.Write(ref _observer, observer);
 
-    public readonly bool HasWaiters => _first is not null;
+    /// <summary>Somebody would be told, a waiter or the observer. A plain look.</summary>
+    public readonly bool HasWaiters => _first is not null || _observer is not null;
 
     /// <summary>The waiter, when there is just one. A plain look: it may be about to fire.</summary>
     public readonly SocketWaiter? Only => _first is { NextWaiter: null } only ? only : null;
