@@ -85,7 +85,7 @@ public class FaultTests
         using X509Certificate2 certificate = MakeCertificate();
         (TcpSocket near, TcpSocket far) = await Exchange.ConnectAsync(
             client, server, 443, new TcpConnectOptions { UserTimeout = healed ? null : TimeSpan.FromMilliseconds(300) });
-        await using var writer = new SslStream(near.GetStream(ownsSocket: true), false, (_, _, _, _) => true);
+        await using var writer = new SslStream(near.GetStream(ownsSocket: true), false, (_, presented, _, _) => presented?.GetCertHashString() == certificate.GetCertHashString());
         await using var reader = new SslStream(far.GetStream(ownsSocket: true));
         await Task.WhenAll(
             writer.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "server" }, Exchange.Limit),
