@@ -59,6 +59,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
             QueueLimitBytes = Math.Max((long)(rate / 8 * queueSeconds), LeastQueueBytes),
 
             // On a device each packet arrives by itself, and the kernel looks at its checksum.
+            SuperSegments = false,
             MergeReceived = false,
             Checksums = true,
         };
