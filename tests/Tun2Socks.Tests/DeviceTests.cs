@@ -160,11 +160,20 @@ public sealed class DeviceTests
         TwoSides.SkipUnlessPossible();
         await using var sides = new TwoSides();
         await sides.StartProxyAsync();
-        await sides.StartSiteAsync(site => site.MapGet("/endless", EndlessAsync));
+        using var asked = new SemaphoreSlim(0);
+        await sides.StartSiteAsync(site => site.MapGet("/endless", context =>
+        {
+            asked.Release();
+            return EndlessAsync(context);
+        }));
         using ToolProcess tunnel = await sides.StartTunnelAsync();
         Task<(int ExitCode, string Output)>[] loading =
             [.. Enumerable.Range(0, 3).Select(_ => Task.Run(() => sides.Curl("--output", "/dev/null", $"http://{TwoSides.Web}/endless"), Cancel))];
-        await UntilFlowsAsync(sides, 3);
+        for (int i = 0; i < 3; i++)
+        {
+            // One whose request has arrived is a flow that stands, not one that is being opened.
+            await asked.WaitAsync(Cancel);
+        }
 
         Assert.Equal(TunnelCommand.Success, await tunnel.SignalAsync(signal, Cancel));
         Assert.Contains("Stopped and reset 3 flows that were open", await tunnel.RestAsync(Cancel), StringComparison.Ordinal);
