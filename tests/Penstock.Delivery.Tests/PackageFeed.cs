@@ -10,7 +10,7 @@ public sealed class PackageFeed : IAsyncLifetime
 {
     private readonly TemporaryFolder _folder = new();
 
-    public string Version { get; } = $"0.0.0-test.{DateTime.UtcNow:yyyyMMddHHmmss}.{Environment.ProcessId}";
+    public string Version { get; } = $"0.0.0-test{Guid.NewGuid():N}";
 
     /// <summary>The feed.</summary>
     public string Path => _folder.Path;
