@@ -115,7 +115,8 @@ internal sealed class RatioChart(string title, string axisTitle)
 
     private void AddSeries(PlotModel model, string title, IReadOnlyList<(double OfMedians, double Least, double Most)?> ratios, (OxyColor Color, MarkerType Mark) look, double offset)
     {
-        var marks = new ScatterSeries { Title = $"{title}\u00a0\u00a0\u00a0", MarkerType = look.Mark, MarkerSize = MarkSize, MarkerFill = look.Color };
+        // As with the names: spaces make the room that the library gives the title too little of.
+        var marks = new ScatterSeries { Title = title + new string('\u00a0', 4 + (title.Length * 2 / 3)), MarkerType = look.Mark, MarkerSize = MarkSize, MarkerFill = look.Color };
         for (int i = 0; i < ratios.Count; i++)
         {
             if (ratios[i] is not { } ratio)
