@@ -160,7 +160,7 @@ internal sealed class Worker
     }
 
     /// <summary>
-    /// Runs one batch: due timers, work items and ready packets. Returns true when more packets or work items wait. Its driver sees to it that one thread at a time runs it; does nothing
+    /// Runs one batch: work items, ready packets and due timers. Returns true when more packets or work items wait. Its driver sees to it that one thread at a time runs it; does nothing
     /// when called from within.
     /// </summary>
     public bool Run()
@@ -173,9 +173,12 @@ internal sealed class Worker
         _running = true;
         try
         {
-            RunTimers();
+            long now = NowNanos;
+            Volatile.Write(ref _roundNanos, now);
+            _freshNanos = now;
             RunItems();
             RunPackets();
+            RunTimers(now);
         }
         finally
         {
@@ -188,7 +191,7 @@ internal sealed class Worker
         return HasReady;
     }
 
-    /// <summary>The time for the step of the first packet of a batch, read for the timers just before it; 0 for every other, which reads its own. Only from within <see cref="Run"/>.</summary>
+    /// <summary>The time for the step of the first packet of a batch, read just before it; 0 for every other, which reads its own. Only from within <see cref="Run"/>.</summary>
     public long TakeFreshNanos()
     {
         long fresh = _freshNanos;
@@ -220,17 +223,22 @@ internal sealed class Worker
         }
     }
 
-    private void RunTimers()
+    /// <summary>
+    /// After the packets: a worker that comes late finds both the ACK that has arrived meanwhile and the deadline that waited for it, and the ACK came first. So it is, too, with packets that a
+    /// timer has brought, a cable's for one: the timers behind it wait for another round, unless there are more packets than a batch takes.
+    /// </summary>
+    private void RunTimers(long now)
     {
-        long now = NowNanos;
-        Volatile.Write(ref _roundNanos, now);
-        _freshNanos = now;
+        bool behind = HasMorePackets;
 
         // Bounded, so that timers that re-arm for "now" can not starve packets.
         for (int i = 0; i < Batch && Timers.TakeDue(now) is { } due; i++)
         {
-            _freshNanos = 0;
             due.OnTimer(now);
+            if (!behind && HasMorePackets)
+            {
+                break;
+            }
         }
     }
 
