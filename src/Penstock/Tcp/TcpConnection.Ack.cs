@@ -402,7 +402,10 @@ internal sealed partial class TcpConnection
         TakeRttSample(sample, outcome.NewestRttNanos, outcome.NowNanos);
         _backoff = 0;
         _backoffProbes = 0;
-        Congestion.OnRttSample(SampleOf(0, outcome.NewestRttNanos, outcome.ArrivedNanos));
+
+        // What an ACK waited here between its arrival and now has to be in a timeout, but it is no queue on the path: HyStart would end slow start for it.
+        long onPath = Math.Max(outcome.NewestRttNanos - (until - outcome.ArrivedNanos), Nanos.PerMicrosecond);
+        Congestion.OnRttSample(SampleOf(0, onPath, outcome.ArrivedNanos));
         return true;
     }
 

@@ -40,16 +40,4 @@ public sealed class WorkerTests
             bytes -= await socket.ReceiveAsync(data);
         }
     }
-
-    /// <summary>Has the worker stand still at the end of its batch, where a thread that gets no processor would.</summary>
-    private sealed class Stall(VirtualTime time, TimeSpan duration) : WorkItem, IWakeTarget
-    {
-        public IWakeTarget? NextWake { get; set; }
-
-        public bool WakeCollected { get; set; }
-
-        public override void OnWorker(Worker worker) => worker.CollectWake(this);
-
-        public void FireWake() => time.Elapse(duration.Ticks * 100);
-    }
 }
