@@ -92,11 +92,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        if (!AnyRetransmitted)
-        {
-            Recovery.FirstRetransmitNanos = 0;
-        }
-
+        ForgetFirstRetransmit();
         return true;
     }
 }

@@ -170,6 +170,9 @@ internal sealed partial class TcpConnection
     private void EnterRecovery(bool congestionEcho)
     {
         RecoveryState recovery = Recovery;
+
+        // A recovery may follow another without a moment between them: an echo is then compared with this one's first retransmission.
+        ForgetFirstRetransmit();
         _stack.Counters.Add(_sackOk ? StackCounter.TcpSackRecovery : StackCounter.TcpRenoRecovery);
         recovery.PriorThreshold = 0;
         recovery.MarkForUndo(_sndUna, _retransOut);
@@ -211,11 +214,7 @@ internal sealed partial class TcpConnection
     private void TryOpen(bool congestionEcho)
     {
         RecoveryState recovery = Recovery;
-        if (!AnyRetransmitted)
-        {
-            recovery.FirstRetransmitNanos = 0;
-        }
-
+        ForgetFirstRetransmit();
         if (congestionEcho)
         {
             EnterReduction();

@@ -13,6 +13,15 @@ internal sealed partial class TcpConnection
     private bool AnyRetransmitted =>
         _retransOut > 0 || (_retransmitQueue.First is { } head && (head.Segment & SegmentFlags.RetransmittedOnce) != 0);
 
+    /// <summary>With nothing in flight that was sent again, the next retransmission is a first one (Linux: tcp_retrans_stamp_cleanup).</summary>
+    private void ForgetFirstRetransmit()
+    {
+        if (!AnyRetransmitted)
+        {
+            Recovery.FirstRetransmitNanos = 0;
+        }
+    }
+
     /// <summary>The echoed timestamp is from before that moment. False without one.</summary>
     private bool EchoesBefore(long nanos) =>
         _timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && (int)(_rcvTsEcr - TimestampTicks(nanos)) < 0;
@@ -87,11 +96,7 @@ internal sealed partial class TcpConnection
             return true;
         }
 
-        if (!AnyRetransmitted)
-        {
-            recovery.FirstRetransmitNanos = 0;
-        }
-
+        ForgetFirstRetransmit();
         UndoReduction(unmarkLost: true);
         _stack.Counters.Add(StackCounter.TcpPartialUndo);
         KeepOpen();
