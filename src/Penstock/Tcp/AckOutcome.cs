@@ -90,7 +90,7 @@ internal struct AckOutcome
     public long OldestSackedSentNanos;
     public long NewestSackedSentNanos;
 
-    /// <summary>Round-trip time of the newest segment that this ACK delivered, as congestion control sees it; -1 without one.</summary>
+    /// <summary>Round-trip time of the newest segment that this ACK delivered, as it was on the path (<see cref="OnPath"/>): for the path's smallest, RACK and congestion control; -1 without one.</summary>
     public long NewestRttNanos;
 
     public AckOutcome(long nowNanos, long arrivedNanos)
@@ -99,6 +99,12 @@ internal struct AckOutcome
         ArrivedNanos = arrivedNanos;
         PriorDelivered = OldestAckedSentNanos = NewestAckedSentNanos = OldestSackedSentNanos = NewestSackedSentNanos = NewestRttNanos = -1;
     }
+
+    /// <summary>
+    /// How long something was on the path that was sent then and is acknowledged now. Time that the ACK waited here has to be in a timeout, but is no queue on the path. A time of arrival from before the sending is
+    /// that of a batch which had begun earlier, and says nothing.
+    /// </summary>
+    public readonly long OnPath(long sentNanos) => (ArrivedNanos > sentNanos ? ArrivedNanos : NowNanos) - sentNanos;
 
     public readonly int Delivered => Math.Max(0, NewlyAcked + NewlySacked + DeliveredCorrection + DuplicatesDelivered);
 

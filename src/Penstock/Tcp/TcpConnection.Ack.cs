@@ -263,7 +263,7 @@ internal sealed partial class TcpConnection
                 if (_sackOk && !((flags & SegmentFlags.RetransmittedOnce) != 0 && EchoesBefore(buffer.SentNanos)))
                 {
                     // Where the echo shows that it was the original, the retransmission has not been delivered.
-                    RackAdvance(buffer, outcome.ArrivedNanos);
+                    RackAdvance(buffer, outcome);
                 }
             }
 
@@ -375,13 +375,13 @@ internal sealed partial class TcpConnection
         {
             // What was acknowledged together with a retransmission had to wait for it, so its age is no round-trip time either.
             sample = until - outcome.OldestAckedSentNanos;
-            outcome.NewestRttNanos = until - outcome.NewestAckedSentNanos;
+            outcome.NewestRttNanos = outcome.OnPath(outcome.NewestAckedSentNanos);
         }
 
         if (outcome.OldestSackedSentNanos >= 0)
         {
             sample = sample >= 0 ? sample : until - outcome.OldestSackedSentNanos;
-            outcome.NewestRttNanos = until - outcome.NewestSackedSentNanos;
+            outcome.NewestRttNanos = outcome.OnPath(outcome.NewestSackedSentNanos);
         }
 
         if (sample < 0 && _timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && outcome.Removed > 0)
@@ -403,9 +403,7 @@ internal sealed partial class TcpConnection
         _backoff = 0;
         _backoffProbes = 0;
 
-        // What an ACK waited here between its arrival and now has to be in a timeout, but it is no queue on the path: HyStart would end slow start for it.
-        long onPath = Math.Max(outcome.NewestRttNanos - (until - outcome.ArrivedNanos), Nanos.PerMicrosecond);
-        Congestion.OnRttSample(SampleOf(0, onPath, outcome.ArrivedNanos));
+        Congestion.OnRttSample(SampleOf(0, outcome.NewestRttNanos, outcome.ArrivedNanos));
         return true;
     }
 

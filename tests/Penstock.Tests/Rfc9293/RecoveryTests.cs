@@ -1,3 +1,4 @@
+using Penstock.Tests.Time;
 using Penstock.Wire;
 
 namespace Penstock.Tests.Rfc9293;
@@ -30,6 +31,26 @@ public class RecoveryTests
         Assert.Equal(1u, again.Sequence);
         Assert.InRange(again.Milliseconds - before, 0, 15);
         peer.Send(TcpFlags.Ack, 1, top + (2 * Mss));
+    }
+
+    [Fact]
+    public void A_lost_retransmission_is_found_by_another_also_where_every_ACK_is_looked_at_late()
+    {
+        // RFC 8985 6.2 step 2: an ACK sooner than any round trip is for the original. Round trips, too, end when their ACKs arrive: 40 ms here, after a handshake that took 45.
+        using var peer = new RawPeer { Rtt = 45 };
+        peer.Accepted(RawPeer.SynOptions(sack: true));
+        peer.Write(5 * Mss);
+        peer.All();
+        peer.Wait(40);
+        Late(peer, () => peer.SendSack(1, (1 + (2 * Mss), 1 + (5 * Mss))));
+        Assert.Equal([1u, 1 + Mss], peer.All().ConvertAll(segment => segment.Sequence));
+
+        // The second is delivered, the first is not.
+        peer.Wait(40);
+        Late(peer, () => peer.SendSack(1, (1 + Mss, 1 + (5 * Mss))));
+        Assert.Equal(1u, peer.Next(1).Sequence);
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.TcpTimeouts));
+        peer.Send(TcpFlags.Ack, 1, 1 + (5 * Mss));
     }
 
     [Fact]
@@ -160,6 +181,15 @@ public class RecoveryTests
     }
 
     /// <summary>A connection with SACK and a round trip of 40 ms that has so many full segments in flight.</summary>
+    private const int LateMilliseconds = 5;
+
+    /// <summary>What arrives now is looked at when the worker gets a processor again.</summary>
+    private static void Late(RawPeer peer, Action arrives)
+    {
+        peer.Stack.OwnWorker.Post(new Stall(peer.Time, TimeSpan.FromMilliseconds(LateMilliseconds), arrives));
+        peer.Wait(0);
+    }
+
     private static RawPeer Flight(int segments)
     {
         var peer = new RawPeer { Rtt = 40 };

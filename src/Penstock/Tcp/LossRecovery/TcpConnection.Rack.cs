@@ -19,9 +19,9 @@ internal sealed partial class TcpConnection
     private long _transmissions;
 
     /// <summary>A segment was delivered: RFC 8985 6.2 steps 1 and 2. By the time the ACK arrived, not by when it is looked at: time in our backlog is no time on the path.</summary>
-    private void RackAdvance(PacketBuffer buffer, long arrivedNanos) =>
+    private void RackAdvance(PacketBuffer buffer, in AckOutcome outcome) =>
         Recovery.Rack.OnDelivered(
-            buffer.SentOrder, buffer.EndSequence, arrivedNanos - buffer.SentNanos, (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0, MinimumRttNanos);
+            buffer.SentOrder, buffer.EndSequence, outcome.OnPath(buffer.SentNanos), (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0, MinimumRttNanos);
 
     /// <summary>RFC 8985 6.2 step 4: widens or narrows the window by what DSACKs said.</summary>
     private void RackAdjustWindow(in AckOutcome outcome)

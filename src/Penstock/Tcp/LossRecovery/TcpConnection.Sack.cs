@@ -156,7 +156,7 @@ internal sealed partial class TcpConnection
     private void TagOne(PacketBuffer buffer, ref AckOutcome outcome)
     {
         RecoveryState recovery = Recovery;
-        RackAdvance(buffer, outcome.ArrivedNanos);
+        RackAdvance(buffer, outcome);
         if ((buffer.Segment & SegmentFlags.SackedRetransmitted) != 0)
         {
             buffer.Segment &= ~SegmentFlags.SackedRetransmitted;
