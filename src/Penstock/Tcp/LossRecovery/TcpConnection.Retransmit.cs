@@ -91,17 +91,18 @@ internal sealed partial class TcpConnection
         RefreshRoute();
         int mss = CurrentMss();
         int window = (_sndUna + (int)_sndWnd).Since(buffer.Sequence);
-        if (window <= 0 && buffer.Sequence != _sndUna)
+        if (window <= 0)
         {
-            // Beyond a window that shrank: only the head may still be tried, as a probe (RFC 9293 3.8.6).
-            return false;
+            // Beyond a window that shrank: only the head may still be tried, as a probe of one segment (RFC 9293 3.8.6).
+            if (buffer.Sequence != _sndUna)
+            {
+                return false;
+            }
+
+            window = mss;
         }
 
-        int limit = mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss));
-        if (window > 0 && buffer.Length > window)
-        {
-            limit = Math.Min(limit, Math.Max(window, 1));
-        }
+        int limit = Math.Min(window, mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss)));
 
         if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: true))
         {
@@ -115,7 +116,7 @@ internal sealed partial class TcpConnection
             AdjustCounts(buffer.Segment, buffer.SegmentCount - counted);
         }
 
-        int space = window > 0 ? Math.Min(mss, window) : mss;
+        int space = Math.Min(mss, window);
         if (buffer.Length < space)
         {
             CollapseFollowing(buffer, space);
