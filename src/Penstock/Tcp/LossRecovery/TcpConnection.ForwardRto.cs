@@ -10,9 +10,11 @@ namespace Penstock.Tcp;
 internal sealed partial class TcpConnection
 {
     /// <summary>
-    /// RFC 5682 3.1 step 1. Not in the middle of another recovery, whose late ACKs would pass for proof; a timeout of the retransmission is tested again.
+    /// RFC 5682 3.1 step 1. Not in the middle of another recovery, whose late ACKs would pass for proof; a timeout of the retransmission is tested again. And not while a probe of the path's MTU is in flight:
+    /// that what followed it arrives is no sign that the probe was only late (Linux).
     /// </summary>
-    private void BeginForwardRto(bool newRecovery) => Recovery.TestsTimeout = _tcp.Settings.ForwardRto != 0 && (newRecovery || _retransmits > 0);
+    private void BeginForwardRto(bool newRecovery) =>
+        Recovery.TestsTimeout = _tcp.Settings.ForwardRto != 0 && (newRecovery || _retransmits > 0) && _mtuProbing is not { ProbeSize: > 0 };
 
     /// <summary>What an ACK in the state Loss tells. True when the caller has nothing more to do but what <see cref="AckOutcome.Rexmit"/> says.</summary>
     private bool ForwardRtoDecides(int duplicates, ref AckOutcome outcome)
