@@ -25,6 +25,9 @@ internal struct AckOutcome
     /// <summary>The cumulative acknowledgment moved.</summary>
     public bool Advanced;
 
+    /// <summary>By so many sequence numbers.</summary>
+    public int BytesAcked;
+
     /// <summary>The end of what was SACKed before this ACK came, or what was acknowledged then. What this ACK itself SACKs is no sign that what it acknowledges was late.</summary>
     public SequenceNumber SackedBefore;
 

@@ -206,7 +206,8 @@ internal sealed partial class TcpConnection
 
         if (outcome.Advanced)
         {
-            _bytesAcked += packet.Acknowledgment.Since(_sndUna) - (State == TcpConnectionState.SynReceived ? 1 : 0);
+            outcome.BytesAcked = packet.Acknowledgment.Since(_sndUna);
+            _bytesAcked += outcome.BytesAcked - (State == TcpConnectionState.SynReceived ? 1 : 0);
             _sndUna = packet.Acknowledgment;
             if (_urgentMode && _sndUp.Before(_sndUna))
             {
@@ -399,7 +400,12 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        TakeRttSample(sample, outcome.NewestRttNanos, outcome.NowNanos);
+        if (!MayBeDelayed(outcome) || outcome.NewestRttNanos <= MinimumRttNanos)
+        {
+            UpdateMinimumRtt(outcome.NewestRttNanos, outcome.NowNanos);
+        }
+
+        TakeRttSample(sample);
         _backoff = 0;
         _backoffProbes = 0;
 
@@ -407,10 +413,21 @@ internal sealed partial class TcpConnection
         return true;
     }
 
-    private void TakeRttSample(long sample, long newest, long now)
+    /// <summary>
+    /// The ACK of a lone small segment, which the peer may well have delayed (RFC 9293 3.8.6.3). Where there are no others the path's smallest round-trip time, when it grows old, would become that of the peer's timer.
+    /// </summary>
+    private bool MayBeDelayed(in AckOutcome outcome) =>
+        outcome.NewlyAcked == 1 && outcome.Removed == 1 && !outcome.SynAcked && !outcome.RetransmittedAcked && outcome.BytesAcked < SegmentPayload() && outcome.PriorDelivered + 1 == Delivery.Delivered
+        && _sackedOut == 0 && !outcome.NewlyTagged && !outcome.CongestionEcho && !outcome.DuplicateReported;
+
+    private void UpdateMinimumRtt(long rttNanos, long now)
     {
         // A path without any delay gets a millisecond, Linux's tick: a quarter of nothing would be no patience with reordering at all.
-        _minimumRtt.Update(now, newest > 0 ? newest : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
+        _minimumRtt.Update(now, rttNanos > 0 ? rttNanos : Nanos.PerMillisecond, _tcp.Settings.MinimumRttWindowSeconds * Nanos.PerSecond);
+    }
+
+    private void TakeRttSample(long sample)
+    {
         Rtt.Sample(sample, _sndUna, _sndNxt);
         _rtoNanos = Rtt.RtoNanos;
     }

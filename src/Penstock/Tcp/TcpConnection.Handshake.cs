@@ -182,7 +182,8 @@ internal sealed partial class TcpConnection
         {
             if ((syn.Segment & SegmentFlags.RetransmittedOnce) == 0)
             {
-                TakeRttSample(now - syn.SentNanos, now - syn.SentNanos, now);
+                UpdateMinimumRtt(now - syn.SentNanos, now);
+                TakeRttSample(now - syn.SentNanos);
             }
 
             _retransmitQueue.Remove(syn);
