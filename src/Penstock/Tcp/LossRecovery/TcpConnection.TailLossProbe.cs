@@ -1,6 +1,5 @@
 using Penstock.Buffers;
 using Penstock.Tcp.LossRecovery;
-using Penstock.Time;
 using Penstock.Wire;
 
 namespace Penstock.Tcp;
@@ -30,7 +29,7 @@ internal sealed partial class TcpConnection
             timeout = 2 * Rtt.SmoothedNanos;
 
             // The ACK of a lone segment may be delayed.
-            timeout += _packetsOut == 1 ? _tcp.Settings.RtoMinMicroseconds * Nanos.PerMicrosecond : ProbeGrainNanos;
+            timeout += _packetsOut == 1 ? MinimumRtoNanos : ProbeGrainNanos;
         }
 
         long left = advancing ? BackedOffRto() : LeftOfRto(now);
