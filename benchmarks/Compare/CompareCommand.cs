@@ -43,7 +43,7 @@ internal static class CompareCommand
     public static async Task<int> InvokeAsync(string[] arguments, TextWriter output, TextWriter error, CancellationToken stop)
     {
         var root = new RootCommand(
-            "Measures Penstock beside gVisor, lwIP, System.Net.Sockets and Linux, by turns in one run, and writes a table and a plot. The rows over devices need root. A full run takes about 13 minutes.")
+            "Measures Penstock beside gVisor, lwIP, System.Net.Sockets and Linux, by turns in one run, and writes a table and a plot. The rows over devices need root. A full run takes about 15 minutes.")
         {
             s_quick, s_only, s_rounds, s_out, s_from,
         };

@@ -27,17 +27,24 @@ internal static class Contest
     private const string Connections = "connections/s";
     private const string Requests = "requests/s";
 
-    /// <summary>The last part of a row over a device: what the client of ../peers/kernel-client is asked for.</summary>
-    public static IReadOnlyList<string> Modes { get; } = ["up", "down", "rr", "crr"];
+    /// <summary>
+    /// The end of a row over a device: what the client of ../peers/kernel-client is asked for. As with pipe.rr64, <c>.pool</c> is Penstock with its defaults, continuations on the thread pool, where the row
+    /// without has them on the stack's own thread; the others meet the same test again.
+    /// </summary>
+    public static IReadOnlyList<string> Modes { get; } = ["up", "down", "up.pool", "down.pool", "rr", "crr"];
 
     public static IReadOnlyList<Row> Rows { get; } =
     [
         new("tun.vnet.up", Rate),
         new("tun.vnet.down", Rate),
+        new("tun.vnet.up.pool", Rate),
+        new("tun.vnet.down.pool", Rate),
         new("tun.vnet.rr", Trips),
         new("tun.vnet.crr", Connections),
         new("tun.plain.up", Rate),
         new("tun.plain.down", Rate),
+        new("tun.plain.up.pool", Rate),
+        new("tun.plain.down.pool", Rate),
         new("tun.plain.rr", Trips),
         new("tun.plain.crr", Connections),
         new("pipe.bulk.mtu1500", Rate),

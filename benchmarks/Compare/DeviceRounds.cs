@@ -18,8 +18,10 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
     private static readonly Contestant[] s_withHeader = [Contestant.Penstock, Contestant.GVisor, Contestant.Sockets, Contestant.Linux];
     private static readonly Contestant[] s_plain = [Contestant.Penstock, Contestant.GVisor, Contestant.Lwip, Contestant.Sockets, Contestant.Linux];
 
-    private sealed record Site(string Link, Contestant Contestant, string ClientNamespace, Process Process)
+    private sealed record Site(string Link, Contestant Contestant, bool Inline, string ClientNamespace, Process Process)
     {
+        public bool Serves(string row) => row.Contains($".{Link}.", StringComparison.Ordinal) && (Contestant != Contestant.Penstock || Inline == IsInline(row));
+
         /// <summary>Runs that gave nothing. Each may have taken long, so after the second one it is left alone.</summary>
         public int Failures { get; set; }
     }
@@ -43,7 +45,11 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
             {
                 foreach (Contestant contestant in Rows(link).Any() ? Contestants(link == "vnet") : [])
                 {
-                    await OpenAsync(namespaces, link, contestant, sites, stop);
+                    await OpenAsync(namespaces, link, contestant, inline: false, sites, stop);
+                    if (contestant == Contestant.Penstock && Rows(link).Any(IsInline))
+                    {
+                        await OpenAsync(namespaces, link, contestant, inline: true, sites, stop);
+                    }
                 }
             }
 
@@ -52,7 +58,7 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
                 foreach (string row in Rows("vnet").Concat(Rows("plain")))
                 {
                     // Nobody is always the first.
-                    IEnumerable<Site> order = sites.Where(site => site.Failures < 2 && row.Contains($".{site.Link}.", StringComparison.Ordinal));
+                    IEnumerable<Site> order = sites.Where(site => site.Failures < 2 && site.Serves(row));
                     foreach (Site site in round % 2 == 0 ? order : order.Reverse())
                     {
                         await VisitAsync(site, row, round, stop);
@@ -76,29 +82,32 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
 
     private IEnumerable<Contestant> Contestants(bool header) => (header ? s_withHeader : s_plain).Where(peers.Has);
 
+    /// <summary>Bulk, where not <c>.pool</c>: sink and source never block, so they may continue on the stack's own thread.</summary>
+    private static bool IsInline(string row) => row.EndsWith(".up", StringComparison.Ordinal) || row.EndsWith(".down", StringComparison.Ordinal);
+
     /// <summary>Starts one and waits until it answers; what it does first, while code is compiled for it, does not count.</summary>
-    private async Task OpenAsync(Namespaces namespaces, string link, Contestant contestant, List<Site> sites, CancellationToken stop)
+    private async Task OpenAsync(Namespaces namespaces, string link, Contestant contestant, bool inline, List<Site> sites, CancellationToken stop)
     {
         bool header = link == "vnet";
         try
         {
-            (string client, string[] command) = await PlaceAsync(namespaces, contestant, header, stop);
-            var site = new Site(link, contestant, client, Processes.StartServer(command));
+            (string client, string[] command) = await PlaceAsync(namespaces, contestant, header, inline, stop);
+            var site = new Site(link, contestant, inline, client, Processes.StartServer(command));
             sites.Add(site);
             await KnockAsync(site, stop);
-            foreach (string row in Rows(link))
+            foreach (string row in Rows(link).Where(site.Serves))
             {
                 await MeasureAsync(site, row, Math.Min(0.3, plan.Seconds), 0.1, stop);
             }
         }
         catch (RunFailure failure)
         {
-            foreach (string row in Rows(link))
+            foreach (string row in Rows(link).Where(row => contestant != Contestant.Penstock || inline == IsInline(row)))
             {
                 ledger.AddFailure(row, contestant, failure.Message);
             }
 
-            if (sites.Find(site => site.Link == link && site.Contestant == contestant) is { } broken)
+            if (sites.Find(site => site.Link == link && site.Contestant == contestant && site.Inline == inline) is { } broken)
             {
                 sites.Remove(broken);
                 await Processes.EndAsync(broken.Process);
@@ -107,7 +116,7 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
         }
     }
 
-    private async Task<(string Client, string[] Command)> PlaceAsync(Namespaces namespaces, Contestant contestant, bool header, CancellationToken stop)
+    private async Task<(string Client, string[] Command)> PlaceAsync(Namespaces namespaces, Contestant contestant, bool header, bool inline, CancellationToken stop)
     {
         if (contestant is Contestant.Sockets or Contestant.Linux)
         {
@@ -118,7 +127,8 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
         string name = await namespaces.AddAsync(stop);
         if (contestant == Contestant.Penstock)
         {
-            return (name, Namespaces.Inside(name, [peers.Penstock, "perf", "server", "--tun", Device, "--address", $"{Server}/24", .. (string[])(header ? [] : ["--no-offload"])]));
+            string[] options = [.. (string[])(header ? [] : ["--no-offload"]), .. (string[])(inline ? ["--inline"] : [])];
+            return (name, Namespaces.Inside(name, [peers.Penstock, "perf", "server", "--tun", Device, "--address", $"{Server}/24", .. options]));
         }
 
         await Namespaces.AddTunAsync(name, Device, header, stop);
@@ -163,7 +173,7 @@ internal sealed class DeviceRounds(Peers peers, Plan plan, Ledger ledger, Action
 
     private async Task<double> MeasureAsync(Site site, string row, double seconds, double warmUp, CancellationToken stop)
     {
-        string mode = row.Split('.')[^1];
+        string mode = row.Split('.')[2];
         string output = await Processes.RunAsync(
             Namespaces.Inside(site.ClientNamespace, peers.KernelClient, mode, Server, "-s", Number(seconds), "-w", Number(warmUp), "-n", "1"),
             TimeSpan.FromSeconds(seconds + warmUp + 30),

@@ -114,6 +114,7 @@ internal sealed unsafe class TunDriver : Driver
         // Linux rounds a thread's timeouts up by 50 us; pacing wants them as they are.
         _ = LibC.ThreadControl(Constants.SetTimerSlack, 1, 0, 0, 0);
         Worker worker = _worker!;
+        worker.Thread = Environment.CurrentManagedThreadId;
         try
         {
             while (!Volatile.Read(ref _stop))
@@ -130,6 +131,7 @@ internal sealed unsafe class TunDriver : Driver
         }
         finally
         {
+            worker.Thread = 0;
             LetGoOfDevice();
             _receiver.Dispose();
             _event!.Dispose();

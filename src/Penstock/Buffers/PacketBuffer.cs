@@ -372,7 +372,8 @@ internal sealed unsafe partial class PacketBuffer
         _borrows = false;
         ClearSlots(0);
         Length = 0;
-        if (_head is not null)
+        bool staysWhole = _head is not null && magazine is { Assembled: null };
+        if (_head is not null && !staysWhole)
         {
             _head.Release(_pool, magazine);
             _head = null;
@@ -381,7 +382,15 @@ internal sealed unsafe partial class PacketBuffer
         DeviceAccount? account = Device;
         int charged = DeviceCharge;
         ResetState();
-        _pool.Return(this, magazine);
+        if (staysWhole)
+        {
+            magazine!.Assembled = this;
+        }
+        else
+        {
+            _pool.Return(this, magazine);
+        }
+
         account?.OnDeviceDone(charged);
     }
 
@@ -392,6 +401,21 @@ internal sealed unsafe partial class PacketBuffer
         HeadTrueSize = ObjectSize;
         TrueSize = ObjectSize;
         _headStart = _headEnd = 0;
+    }
+
+    /// <summary>As <see cref="OnRented"/>, of one that has kept its head.</summary>
+    internal void OnRentedWithHead()
+    {
+        OnRented();
+        AttachHead(_head!);
+    }
+
+    /// <summary>Takes the head of one that is not rented.</summary>
+    internal Slab DetachHead()
+    {
+        Slab head = _head!;
+        _head = null;
+        return head;
     }
 
     private void NoteFragmentsCopied()

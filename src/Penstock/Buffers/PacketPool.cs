@@ -83,7 +83,7 @@ internal sealed class PacketPool
             long rented = _rented.Value;
             foreach (Magazine? magazine in _magazines)
             {
-                rented -= magazine is null ? 0 : (magazine.Buffers.Count * (long)BufferCost) + (magazine.Tiny.Count * (long)CostOf(0)) + (magazine.Small.Count * (long)CostOf(1));
+                rented -= magazine is null ? 0 : (magazine.BufferCount * (long)BufferCost) + (magazine.TinyCount * (long)CostOf(0)) + (magazine.Small.Count * (long)CostOf(1));
             }
 
             return rented;
@@ -103,7 +103,7 @@ internal sealed class PacketPool
 
             foreach (Magazine? magazine in _magazines)
             {
-                rented -= magazine is null ? 0 : magazine.Tiny.Count + magazine.Small.Count;
+                rented -= magazine is null ? 0 : magazine.TinyCount + magazine.Small.Count;
             }
 
             return rented;
@@ -118,7 +118,7 @@ internal sealed class PacketPool
             long rented = Volatile.Read(ref _createdBuffers) - _keptBuffers.Count;
             foreach (Magazine? magazine in _magazines)
             {
-                rented -= magazine?.Buffers.Count ?? 0;
+                rented -= magazine?.BufferCount ?? 0;
             }
 
             return rented;
@@ -150,6 +150,13 @@ internal sealed class PacketPool
     public PacketBuffer? RentBufferWithHead(bool forced = false)
     {
         Magazine? magazine = MagazineOfThread();
+        if (magazine?.Assembled is { } whole)
+        {
+            magazine.Assembled = null;
+            whole.OnRentedWithHead();
+            return whole;
+        }
+
         PacketBuffer? buffer = RentBuffer(magazine, forced);
         if (buffer is null)
         {
@@ -389,6 +396,15 @@ internal sealed class PacketPool
     {
         if (magazine is not null)
         {
+            if (magazine.Assembled is { } whole)
+            {
+                magazine.Assembled = null;
+                _shelves[0].Kept.Return(whole.DetachHead());
+                _rented.Remove(CostOf(0));
+                _keptBuffers.Return(whole);
+                _rented.Remove(BufferCost);
+            }
+
             Empty(ref magazine.Buffers, _keptBuffers, BufferCost);
             Empty(ref magazine.Tiny, _shelves[0].Kept, CostOf(0));
             Empty(ref magazine.Small, _shelves[1].Kept, CostOf(1));
@@ -488,9 +504,16 @@ internal sealed class PacketPool
 
         public const int MostBytes = 2 * MagazineStack<Slab, SlabLink>.Chain * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
 
+        /// <summary>A buffer that has kept its room for headers: what sends one segment after the other takes and gives back this one.</summary>
+        public PacketBuffer? Assembled;
+
         public MagazineStack<PacketBuffer, BufferLink> Buffers;
         public MagazineStack<Slab, SlabLink> Tiny;
         public MagazineStack<Slab, SlabLink> Small;
+
+        public int BufferCount => Buffers.Count + (Assembled is null ? 0 : 1);
+
+        public int TinyCount => Tiny.Count + (Assembled is null ? 0 : 1);
     }
 
     /// <summary>The slabs of one size.</summary>

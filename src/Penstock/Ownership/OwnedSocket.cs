@@ -11,7 +11,7 @@ namespace Penstock.Ownership;
 /// nanoseconds; no TCP processing, no copy and no callback runs under it. Packets that meet an owned socket wait in the backlog, and the owner works it off:
 /// when it releases, and in a long send before each new buffer (<see cref="FlushBacklog"/>), without giving the socket up.
 /// </summary>
-internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
+internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
 {
     /// <summary>Rounds that a contender looks again before it queues: the usual owner is done within a microsecond.</summary>
     private const int SpinRounds = 30;
@@ -208,13 +208,13 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
 
     /// <summary>
     /// Gives the socket up: drains the backlog, runs what was deferred, hands the socket to the first waiter or frees it, then fires wake-ups. On the socket's own worker the
-    /// wake-ups are collected and fired at the end of its batch.
+    /// wake-ups are collected and fired at the end of its batch. A send that ends gives its turn on in the same moment.
     /// </summary>
     /// <remarks>
     /// What is deferred runs outside of the inner word, so packets may come in meanwhile and there may be another round; each drain may defer an ACK. The backlog's length is therefore kept until
     /// the last round: a flood meets the limit and the release ends (R1.5).
     /// </remarks>
-    public void Release(Worker? onWorker = null)
+    public void Release(Worker? onWorker = null, bool givesTurn = false)
     {
         Debug.Assert(_owned);
         EnterInner();
@@ -256,8 +256,10 @@ internal abstract class OwnedSocket(Worker worker) : FlowEntry, IWakeTarget
             }
         }
 
+        LockWaiter? sender = givesTurn ? _turn.Give() : null;
         _inner.Exit();
         next?.Grant();
+        sender?.Grant();
         if (events != SocketEvents.None && _waiters.HasWaiters)
         {
             // Who subscribes from here on has looked for himself. A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.

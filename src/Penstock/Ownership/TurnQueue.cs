@@ -1,14 +1,11 @@
-using Penstock.Buffers;
-
 namespace Penstock.Ownership;
 
 /// <summary>
-/// A turn that one caller has at a time, given in the order of asking and kept while it waits for something else (the sends of a socket: whole calls never interleave). A mutable
-/// struct: keep it in a field.
+/// A turn that one caller has at a time, given in the order of asking and kept while it waits for something else (the sends of a socket: whole calls never interleave). Guarded by the socket's inner
+/// word, like its ownership: a send takes both in one go. A mutable struct: keep it in a field.
 /// </summary>
 internal struct TurnQueue
 {
-    private SpinGate _gate;
     private bool _taken;
     private LockWaiter? _head;
     private LockWaiter? _tail;
@@ -23,10 +20,8 @@ internal struct TurnQueue
             return true;
         }
 
-        _gate.Enter();
         bool mine = !_taken;
         _taken = true;
-        _gate.Exit();
         return mine;
     }
 
@@ -38,7 +33,6 @@ internal struct TurnQueue
             return true;
         }
 
-        _gate.Enter();
         bool mine = !_taken;
         if (mine)
         {
@@ -59,14 +53,12 @@ internal struct TurnQueue
             _tail = waiter;
         }
 
-        _gate.Exit();
         return mine;
     }
 
     /// <summary>Gives up waiting; false when the turn was given to <paramref name="waiter"/> already, who then has to give it on.</summary>
     public bool TryLeave(LockWaiter waiter)
     {
-        _gate.Enter();
         LockWaiter? before = null;
         LockWaiter? at = _head;
         while (at is not null && at != waiter)
@@ -92,18 +84,17 @@ internal struct TurnQueue
             }
         }
 
-        _gate.Exit();
         return at is not null;
     }
 
-    public void Give()
+    /// <summary>Gives the turn on; returns who has it now and is to be told outside of the inner word, null when nobody waits.</summary>
+    public LockWaiter? Give()
     {
         if (IsOpen)
         {
-            return;
+            return null;
         }
 
-        _gate.Enter();
         LockWaiter? next = _head;
         if (next is null)
         {
@@ -118,7 +109,6 @@ internal struct TurnQueue
             }
         }
 
-        _gate.Exit();
-        next?.Grant();
+        return next;
     }
 }

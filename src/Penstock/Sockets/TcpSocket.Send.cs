@@ -105,14 +105,10 @@ public sealed partial class TcpSocket
             return ValueTask.FromException<int>(new ObjectDisposedException(nameof(TcpSocket)));
         }
 
-        if (!_connection.SendTurn.TryTake())
+        bool hasTurn = _connection.TryTakeTurn(out bool owned);
+        if (!owned)
         {
-            return SendSlowAsync(source, flags, 0, hasTurn: false, owned: false, cancellationToken);
-        }
-
-        if (!_connection.TryOwn())
-        {
-            return SendSlowAsync(source, flags, 0, hasTurn: true, owned: false, cancellationToken);
+            return SendSlowAsync(source, flags, 0, hasTurn, owned: false, cancellationToken);
         }
 
         long copied = 0;
@@ -123,8 +119,7 @@ public sealed partial class TcpSocket
         }
         catch (Exception error)
         {
-            _connection.Release();
-            GiveTurn(ref source);
+            ReleaseWithTurn(ref source);
             return copied > 0 ? new ValueTask<int>((int)copied) : ValueTask.FromException<int>(error);
         }
 
@@ -134,8 +129,7 @@ public sealed partial class TcpSocket
         }
 
         SocketError failure = status == SendStatus.Failed && copied == 0 ? TakeSendError() : SocketError.Success;
-        _connection.Release();
-        GiveTurn(ref source);
+        ReleaseWithTurn(ref source);
         return failure == SocketError.Success ? new ValueTask<int>((int)copied) : ValueTask.FromException<int>(new SocketException((int)failure));
     }
 
@@ -208,7 +202,7 @@ public sealed partial class TcpSocket
         TcpConnection.SendTurnWaiter turn = Interlocked.Exchange(ref _spareTurnWaiter, null) ?? new TcpConnection.SendTurnWaiter(_connection);
         turn.Reset();
         bool given = true;
-        if (!_connection.SendTurn.TakeOrQueue(turn))
+        if (!_connection.TakeTurnOrQueue(turn))
         {
             using (cancellationToken.UnsafeRegister(static state => ((TcpConnection.SendTurnWaiter)state!).Cancel(), turn))
             {
@@ -244,11 +238,11 @@ public sealed partial class TcpSocket
         where TSource : ISendSource, allows ref struct
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!_connection.SendTurn.TryTake())
+        if (!_connection.TryTakeTurn())
         {
             _connection.Worker.Driver.AssertMayBlock(nameof(SendAsync));
             var turn = new BlockingLockWaiter();
-            if (!_connection.SendTurn.TakeOrQueue(turn))
+            if (!_connection.TakeTurnOrQueue(turn))
             {
                 turn.Wait();
             }
@@ -292,6 +286,21 @@ public sealed partial class TcpSocket
         }
     }
 
+    /// <summary>The send is over at once: gives the socket and the turn up.</summary>
+    private void ReleaseWithTurn<TSource>(ref TSource source)
+        where TSource : struct, ISendSource
+    {
+        if (typeof(TSource) == typeof(ZeroCopySource))
+        {
+            _connection.Release();
+            GiveTurn(ref source);
+        }
+        else
+        {
+            _connection.Release(givesTurn: true);
+        }
+    }
+
     /// <summary>The send is over; a zero-copy call is closed while nobody else can have the next id.</summary>
     private void GiveTurn<TSource>(ref TSource source)
         where TSource : ISendSource, allows ref struct
@@ -302,7 +311,7 @@ public sealed partial class TcpSocket
             unused = call;
         }
 
-        _connection.SendTurn.Give();
+        _connection.GiveTurn();
 
         // The application's own code may run here, and may send.
         unused?.ReleaseUnused();

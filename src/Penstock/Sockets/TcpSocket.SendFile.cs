@@ -68,7 +68,7 @@ public sealed partial class TcpSocket
     {
         cancellationToken.ThrowIfCancellationRequested();
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!_connection.SendTurn.TryTake() && !await WaitForTurnAsync(cancellationToken).ConfigureAwait(false))
+        if (!_connection.TryTakeTurn() && !await WaitForTurnAsync(cancellationToken).ConfigureAwait(false))
         {
             throw new OperationCanceledException(cancellationToken);
         }
@@ -142,7 +142,7 @@ public sealed partial class TcpSocket
         {
             chunk.Drop();
             _spareFileChunk = chunk;
-            _connection.SendTurn.Give();
+            _connection.GiveTurn();
         }
     }
 }

@@ -30,7 +30,7 @@ public sealed partial class TcpSocket
             if (_call is null)
             {
                 // Another send that waits in the middle of its bytes has the turn.
-                if (!_connection.SendTurn.TryTake())
+                if (!_connection.TryTakeTurn())
                 {
                     return false;
                 }

@@ -68,13 +68,12 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpPureAcks, Math.Max(1, packet.SegmentCount));
         }
 
-        var outcome = new AckOutcome(now, ArrivalOf(packet, now))
-        {
-            Advanced = ack.After(_sndUna),
-            SackedBefore = _sackedOut > 0 ? Recovery.HighestSacked : _sndUna,
-            CarriesData = packet.Sequence != packet.EndSequence,
-            CongestionEcho = _ecn.IsEcho(packet.TcpFlags) && Keeps(Omission.CongestionEchoReduces),
-        };
+        // Written field by field where it stays: an initializer would copy all of it.
+        var outcome = new AckOutcome(now, ArrivalOf(packet, now));
+        outcome.Advanced = ack.After(_sndUna);
+        outcome.SackedBefore = _sackedOut > 0 ? Recovery.HighestSacked : _sndUna;
+        outcome.CarriesData = packet.Sequence != packet.EndSequence;
+        outcome.CongestionEcho = _ecn.IsEcho(packet.TcpFlags) && Keeps(Omission.CongestionEchoReduces);
         if (outcome.Advanced)
         {
             ForgetTries();

@@ -32,10 +32,7 @@ internal sealed partial class TcpConnection
     private bool _tailWithheld;
     private int _flushClockReads;
     private bool _sendWaits;
-    private TurnQueue _sendTurn;
     private long _memoryAtNanos = Never;
-
-    public ref TurnQueue SendTurn => ref _sendTurn;
 
     /// <summary>Waits for the turn to send, until it is given or the call is canceled; kept for reuse by the handle.</summary>
     internal sealed class SendTurnWaiter(TcpConnection connection) : AsyncLockWaiter(connection.Worker.Driver)
@@ -43,7 +40,7 @@ internal sealed partial class TcpConnection
         /// <summary>Has left the queue, unless the turn was given already.</summary>
         public void Cancel()
         {
-            if (connection._sendTurn.TryLeave(this))
+            if (connection.TryLeaveTurn(this))
             {
                 Leave();
             }

@@ -37,7 +37,11 @@ internal sealed partial class TcpConnection : OwnedSocket
             MinimumReceiveBuffer = settings.ReceiveBufferMin,
         };
         Omitted = Memory.Omitted = stack.Omitted;
-        _sendTurn.IsOpen = (Omitted & Omission.SendTurn) != Omission.None;
+        if ((Omitted & Omission.SendTurn) != Omission.None)
+        {
+            OpenTurn();
+        }
+
         _timer = new ConnectionTimer(this);
         _device = new DeviceBytesAccount(this);
         Rtt = new RttEstimator

@@ -7,11 +7,20 @@ namespace Penstock.Time;
 /// </summary>
 internal abstract class Driver
 {
+    private long _roundNanos;
+
     /// <summary>Monotonic time in nanoseconds; starts anywhere.</summary>
     public abstract long NowNanos { get; }
 
     /// <summary>The clock costs nothing to read, and time passes only where the driver says so.</summary>
     public virtual bool IsVirtual => false;
+
+    /// <summary>When the batch began that a worker of this driver is running; 0 while none runs. The worker's to set.</summary>
+    public long RoundNanos
+    {
+        get => Volatile.Read(ref _roundNanos);
+        set => Volatile.Write(ref _roundNanos, value);
+    }
 
     /// <summary>
     /// Work was posted to <paramref name="worker"/>, or its earliest deadline moved closer. Called from any thread, also from the worker's own;

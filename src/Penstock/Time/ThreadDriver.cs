@@ -77,17 +77,24 @@ internal sealed class ThreadDriver(string name) : Driver
                 return;
             }
 
-            Interlocked.Exchange(ref _pending, 0);
+            // Plain: a wake that this hides has left work behind it, which is looked for before the sleep.
+            Volatile.Write(ref _pending, 0);
             bool more = false;
             foreach (Worker worker in workers)
             {
-                more |= worker.Run();
+                worker.Run();
                 if (Volatile.Read(ref _workers) != workers)
                 {
                     // One may have been stopped by what just ran.
                     more = true;
                     break;
                 }
+            }
+
+            // After all of them: they post to each other.
+            for (int i = 0; i < workers.Length && !more; i++)
+            {
+                more = workers[i].HasReady;
             }
 
             if (!more && !WaitForWork())
@@ -146,6 +153,8 @@ internal sealed class ThreadDriver(string name) : Driver
     {
         lock (_gate)
         {
+            Array.ForEach(_taken, static worker => worker.Thread = 0);
+            Array.ForEach(workers, static worker => worker.Thread = Environment.CurrentManagedThreadId);
             _taken = workers;
             Monitor.PulseAll(_gate);
             if (_workers.Length == 0)
@@ -162,7 +171,7 @@ internal sealed class ThreadDriver(string name) : Driver
     private void Sleep(Worker[] workers)
     {
         Interlocked.Exchange(ref _sleeping, 1);
-        if (Volatile.Read(ref _pending) == 0)
+        if (Volatile.Read(ref _pending) == 0 && Volatile.Read(ref _workers) == workers)
         {
             long deadline = long.MaxValue;
             foreach (Worker worker in workers)

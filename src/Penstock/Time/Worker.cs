@@ -17,12 +17,14 @@ internal sealed class Worker
     private PacketBuffer? _readyHead;
     private PacketBuffer? _readyTail;
     private PacketBuffer? _current;
+    private PacketBuffer? _currentTail;
     private WorkItem? _itemHead;
     private WorkItem? _itemTail;
     private IWakeTarget? _wakeHead;
     private IWakeTarget? _wakeTail;
     private bool _running;
-    private long _roundNanos;
+    private int _thread;
+    private int _postedWithin;
     private long _freshNanos;
     private int _readyCount;
     private bool _closed;
@@ -42,13 +44,13 @@ internal sealed class Worker
     public long NowNanos => _driver.NowNanos;
 
     /// <summary>
-    /// The time at which this worker began the batch that it is running, for what needs no better one: reading a clock costs as much as much of what a packet does. While it does not run its last batch may
-    /// be long ago, and what arrives would seem to have come before what it answers: the clock's time then.
+    /// The time at which the driver began the batch that it is running, of this worker or another, for what needs no better one: reading a clock costs as much as much of what a packet does. While none
+    /// runs the last batch may be long ago, and what arrives would seem to have come before what it answers: the clock's time then.
     /// </summary>
-    public long RecentNanos => !_driver.IsVirtual && Volatile.Read(ref _roundNanos) is not 0 and var round ? round : _driver.NowNanos;
+    public long RecentNanos => !_driver.IsVirtual && _driver.RoundNanos is not 0 and var round ? round : _driver.NowNanos;
 
     /// <summary>Packets that wait in the ready queue.</summary>
-    public int ReadyCount => Volatile.Read(ref _readyCount);
+    public int ReadyCount => Volatile.Read(ref _readyCount) + Volatile.Read(ref _postedWithin);
 
     /// <summary>The earliest moment at which there is something to do; now or before when packets wait.</summary>
     public long NextDeadlineNanos => HasReady ? long.MinValue : Timers.NextNanos;
@@ -62,6 +64,14 @@ internal sealed class Worker
 
     /// <summary>True when a packet follows the one that is being received now. Only from within <see cref="Run"/>.</summary>
     public bool HasMorePackets => _current is not null || Volatile.Read(ref _readyHead) is not null;
+
+    /// <summary>
+    /// The thread that runs this worker, by its managed id, from its first run to its last; 0 when it may be any. Set by that thread.
+    /// </summary>
+    public int Thread
+    {
+        set => _thread = value;
+    }
 
     /// <summary>Told at the end of each batch of packets; set before the worker first runs.</summary>
     public IBatchEnd? BatchEnd { get; init; }
@@ -82,6 +92,14 @@ internal sealed class Worker
     public void Post(PacketBuffer first, PacketBuffer last, int count)
     {
         last.Next = null;
+        if (_thread != 0 && _thread == Environment.CurrentManagedThreadId && !_closed && Volatile.Read(ref _readyHead) is null)
+        {
+            // The thread that will process them brings them itself: nobody to exclude, nobody to wake. Not past what others have posted before.
+            Append(first, last);
+            _postedWithin += count;
+            return;
+        }
+
         _gate.Enter();
         if (_closed)
         {
@@ -174,7 +192,7 @@ internal sealed class Worker
         try
         {
             long now = NowNanos;
-            Volatile.Write(ref _roundNanos, now);
+            _driver.RoundNanos = now;
             _freshNanos = now;
             RunItems();
             RunPackets();
@@ -183,7 +201,7 @@ internal sealed class Worker
         finally
         {
             FireWakes();
-            Volatile.Write(ref _roundNanos, 0);
+            _driver.RoundNanos = 0;
             Volatile.Write(ref _running, false);
         }
 
@@ -210,7 +228,7 @@ internal sealed class Worker
         _gate.Exit();
         FreeChain(packet);
         FreeChain(_current);
-        _current = null;
+        _current = _currentTail = null;
     }
 
     private static void FreeChain(PacketBuffer? packet)
@@ -274,7 +292,15 @@ internal sealed class Worker
 
             PacketBuffer packet = _current!;
             _current = packet.Next;
-            _current?.PrefetchForReceive();
+            if (_current is null)
+            {
+                _postedWithin = 0;
+            }
+            else
+            {
+                _current.PrefetchForReceive();
+            }
+
             packet.Next = null;
             ((IReceiver)packet.Ingress!).Receive(packet, this);
             _freshNanos = 0;
@@ -292,11 +318,25 @@ internal sealed class Worker
         }
 
         _gate.Enter();
-        _current = _readyHead;
+        (_current, _currentTail) = (_readyHead, _readyTail);
         _readyHead = _readyTail = null;
         _readyCount = 0;
         _gate.Exit();
         return _current is not null;
+    }
+
+    private void Append(PacketBuffer first, PacketBuffer last)
+    {
+        if (_current is null)
+        {
+            _current = first;
+        }
+        else
+        {
+            _currentTail!.Next = first;
+        }
+
+        _currentTail = last;
     }
 
     private void FireWakes()

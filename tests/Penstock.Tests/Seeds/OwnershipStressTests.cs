@@ -212,30 +212,30 @@ public class OwnershipStressTests
     public void Sends_that_wait_for_their_turn_can_be_canceled_and_leave_the_order_of_the_others()
     {
         var time = new VirtualTime();
-        var queue = default(TurnQueue);
+        var socket = new TestSocket(time);
         var waiters = new List<AsyncLockWaiter>();
-        Assert.True(queue.TryTake());
+        Assert.True(socket.TryTakeTurn());
         for (int i = 0; i < 4; i++)
         {
             var waiter = new AsyncLockWaiter(time);
             waiter.Reset();
-            Assert.False(queue.TakeOrQueue(waiter));
+            Assert.False(socket.TakeTurnOrQueue(waiter));
             waiters.Add(waiter);
         }
 
-        Assert.True(queue.TryLeave(waiters[1]));
-        Assert.True(queue.TryLeave(waiters[3]));
-        Assert.False(queue.TryLeave(waiters[1]));
-        queue.Give();
+        Assert.True(socket.TryLeaveTurn(waiters[1]));
+        Assert.True(socket.TryLeaveTurn(waiters[3]));
+        Assert.False(socket.TryLeaveTurn(waiters[1]));
+        socket.GiveTurn();
         time.RunReady();
         Assert.True(waiters[0].Task.IsCompleted);
         Assert.False(waiters[2].Task.IsCompleted);
-        Assert.False(queue.TryTake());
-        queue.Give();
+        Assert.False(socket.TryTakeTurn());
+        socket.GiveTurn();
         time.RunReady();
         Assert.True(waiters[2].Task.IsCompleted);
-        queue.Give();
-        Assert.True(queue.TryTake());
+        socket.GiveTurn();
+        Assert.True(socket.TryTakeTurn());
     }
 
     [Fact]
