@@ -35,8 +35,14 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
 
     public string Kind => (LossPercent > 0, ReorderPercent > 0) switch { (false, false) => "clean", (true, false) => "loss", (false, true) => "reordering", _ => "loss and reordering" };
 
-    /// <summary>Slow transfers leave a processor idle: all of a cell's can be under way at once, which is fair, since they meet the same disturbances. Losses make all of them slow.</summary>
-    public bool RunsAtOnce => Megabits is > 0 and <= 10 || LossPercent > 0;
+    /// <summary>Slow transfers leave a processor idle: all of a cell's can be under way at once, which is fair, since they meet the same disturbances. Losses and overtaking make all of them slow.</summary>
+    public bool RunsAtOnce => Megabits is > 0 and <= 10 || LossPercent > 0 || ReorderPercent > 0;
+
+    /// <summary>
+    /// How many times over the seeds are taken. Where packets only overtake, a transfer is slow until its sender happens to see how far they do, for Linux to Linux too: one half is many times as fast as the
+    /// other, and a median of few falls on either side.
+    /// </summary>
+    public int Goes => ReorderPercent > 0 && LossPercent == 0 ? 3 : 1;
 
     /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
     public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);

@@ -155,7 +155,11 @@ internal static class MatrixCommand
     {
         if (cell.RunsAtOnce)
         {
-            outcomes.AddRange(await RunAtOnceAsync(cell, seeds, stop));
+            for (int go = 0; go < cell.Goes; go++)
+            {
+                outcomes.AddRange(await RunAtOnceAsync(cell, (go * seeds) + 1, seeds, stop));
+            }
+
             return;
         }
 
@@ -169,11 +173,11 @@ internal static class MatrixCommand
         }
     }
 
-    private static async Task<Outcome[]> RunAtOnceAsync(Cell cell, int seeds, CancellationToken stop)
+    private static async Task<Outcome[]> RunAtOnceAsync(Cell cell, int firstSeed, int seeds, CancellationToken stop)
     {
         var start = new Start(seeds * s_pairings.Length);
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        Task<Outcome>[] transfers = [.. Enumerable.Range(1, seeds).SelectMany(seed => s_pairings.Select(pairing => Task.Run(() => Transfer.RunAsync(cell, pairing, (ulong)seed, start, failed.Token), stop)))];
+        Task<Outcome>[] transfers = [.. Enumerable.Range(firstSeed, seeds).SelectMany(seed => s_pairings.Select(pairing => Task.Run(() => Transfer.RunAsync(cell, pairing, (ulong)seed, start, failed.Token), stop)))];
 
         // Whoever can not be prepared is not to be waited for by the others.
         foreach (Task<Outcome> transfer in transfers)
@@ -200,7 +204,7 @@ internal static class MatrixCommand
             $"{pairing} {Numbers.Text(median)} (again {own.Sum(o => o.Retransmits)}, duplicates {own.Sum(o => o.Duplicates)}, timeouts {own.Sum(o => o.Timeouts)}, lost {own.Sum(o => o.Data.Lost)}+{own.Sum(o => o.Data.DroppedByQueue)}, gap {own.Max(o => o.LongestGapSeconds):0.00})");
     }
 
-    private static double Estimate(Cell cell, int seeds) => (cell.Seconds + OverheadSeconds) * (cell.RunsAtOnce ? 1 : seeds * s_pairings.Length);
+    private static double Estimate(Cell cell, int seeds) => (cell.Seconds + OverheadSeconds) * (cell.RunsAtOnce ? cell.Goes : seeds * s_pairings.Length);
 
     private static async Task<string> CommitAsync(string root, CancellationToken stop)
     {

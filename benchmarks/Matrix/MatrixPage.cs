@@ -13,7 +13,7 @@ internal static class MatrixPage
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"Machine: {report.Machine}; load average before {report.LoadBefore:0.0}, after {report.LoadAfter:0.0}. Commit {report.Commit}, {report.Date:yyyy-MM-dd}. ");
-        text.Append(CultureInfo.InvariantCulture, $"{report.Cells.Count()} of {Cell.All.Length} cells, {(report.Seeds == 1 ? "one seed" : $"median of {report.Seeds} seeds")}, {report.Minutes:0} minutes.\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"{report.Cells.Count()} of {Cell.All.Length} cells, {(report.Seeds == 1 ? "one seed" : $"median of {report.Seeds} seeds")}{(report.Cells.Any(cell => cell.Goes > 1) ? $" ({report.Cells.Max(cell => cell.Goes) * report.Seeds} where packets only overtake)" : "")}, {report.Minutes:0} minutes.\n\n");
         Rows(report, text);
         Cells(report, text);
         text.Append("![Goodput of Penstock against Linux, a row a cell](matrix.svg)\n");
