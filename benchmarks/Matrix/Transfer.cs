@@ -19,12 +19,12 @@ internal static class Transfer
         using var cable = new VirtualCable(cell.ToCable(seed));
         using KernelHost? sendingHost = pairing == Pairing.Sends ? null : KernelHost.Make(s_sender);
         using KernelHost? receivingHost = pairing == Pairing.Receives ? null : KernelHost.Make(s_receiver.Address);
-        using DeviceEnd? sendingEnd = sendingHost is null ? null : new DeviceEnd(sendingHost.Device, cable.A);
-        using DeviceEnd? receivingEnd = receivingHost is null ? null : new DeviceEnd(receivingHost.Device, cable.B);
+        using DeviceEnd? sendingEnd = pairing == Pairing.Linux ? new DeviceEnd(sendingHost!.Device, cable.A) : null;
+        using DeviceEnd? receivingEnd = pairing == Pairing.Linux ? new DeviceEnd(receivingHost!.Device, cable.B) : null;
         NetworkStack? stack = pairing switch
         {
-            Pairing.Sends => MakeStack(cable.A, s_sender),
-            Pairing.Receives => MakeStack(cable.B, s_receiver.Address),
+            Pairing.Sends => MakeStack(new ImpairedDevice(receivingHost!.Device, cable.A, cable.B), s_sender),
+            Pairing.Receives => MakeStack(new ImpairedDevice(sendingHost!.Device, cable.B, cable.A), s_receiver.Address),
             _ => null,
         };
         TcpSocketListener? listener = null;
