@@ -25,6 +25,18 @@ public class ReorderingTests
         Assert.Equal(1, peer.Stack.GetCounter(StackCounter.TcpSackReorder));
     }
 
+    [Fact]
+    public async Task What_a_lower_block_of_the_same_ACK_reports_is_no_reordering()
+    {
+        await using HandPeer peer = Sent8();
+        Ack(peer, 0, (1, 2));
+
+        // An ACK was lost that reported the third segment: here it comes with what is newer, which stands first.
+        Ack(peer, 0, (5, 7), (1, 3));
+
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.TcpSackReorder));
+    }
+
     private static HandPeer Sent8()
     {
         HandPeer peer = new HandPeer(s => { s.SizeGoal = 1; s.EarlyRetrans = 0; }).Open(100);

@@ -31,8 +31,14 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
     /// </summary>
     private const long MaximumOffset = 1 << 18;
 
-    /// <summary>While the window stands still the curve need not be asked more often.</summary>
+    /// <summary>While the window stands still neither the curve nor Reno is asked more often (Linux).</summary>
     private const long QuietNanos = 1_000_000_000 / 32;
+
+    /// <summary>
+    /// Nor in so many round trips, if those are shorter: RFC 9438 4.3 asks Reno with each ACK. At a millisecond's round trip losses of one packet in twenty come sooner than <see cref="QuietNanos"/>, each begins
+    /// anew, and a window of two segments would stand still for ever.
+    /// </summary>
+    private const int QuietRounds = 4;
 
     /// <summary>The curve is asked once in this time at most, whatever the rate of ACKs.</summary>
     private const long GrainNanos = 1_000_000;
@@ -115,7 +121,7 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
             }
         }
 
-        UpdateCount(sample.NowNanos, acked);
+        UpdateCount(sample, acked);
         Cwnd.Increase(_count, acked);
     }
 
@@ -144,12 +150,13 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
         }
     }
 
-    private void UpdateCount(long nowNanos, int acked)
+    private void UpdateCount(in AckSample sample, int acked)
     {
+        long nowNanos = sample.NowNanos;
         int window = Cwnd.Window;
         _renoAcked += acked;
         bool asked = _lastNanos != None && _epochNanos != None;
-        if (asked && window == _lastWindow && nowNanos - _lastNanos <= QuietNanos)
+        if (asked && window == _lastWindow && nowNanos - _lastNanos <= QuietRounds * Math.Min(QuietNanos / QuietRounds, sample.MinimumRttNanos))
         {
             return;
         }

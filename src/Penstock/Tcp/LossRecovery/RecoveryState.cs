@@ -103,11 +103,22 @@ internal sealed class RecoveryState(CongestionWindow window, SequenceNumber unac
     /// <summary>The threshold that an undo may restore (Linux: tcp_current_ssthresh).</summary>
     public int CurrentThreshold => IsReducing ? window.Threshold : Math.Max(window.Threshold, (window.Window >> 1) + (window.Window >> 2));
 
-    /// <summary>The SACK blocks of one ACK.</summary>
+    /// <summary>The SACK blocks of one ACK, the lowest first.</summary>
     internal struct SackCache
     {
         public SackBlocks Blocks;
         public int Count;
+
+        public void Insert(SackBlock block)
+        {
+            int place = Count++;
+            for (; place > 0 && block.Start.Before(Blocks[place - 1].Start); place--)
+            {
+                Blocks[place] = Blocks[place - 1];
+            }
+
+            Blocks[place] = block;
+        }
     }
 
     [InlineArray(TcpOptions.MaxSackBlocks)]

@@ -27,8 +27,9 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        // From the lowest: what another block of the same ACK reports beyond it is no sign that it was late, and RACK goes by the last that it is told of.
         RecoveryState.SackCache known = recovery.Sacks;
-        int kept = 0;
+        RecoveryState.SackCache reported = default;
         for (int i = first; i < blocks.Length; i++)
         {
             SackBlock block = blocks[i];
@@ -45,11 +46,15 @@ internal sealed partial class TcpConnection
                 continue;
             }
 
-            TagNews(block, known, ref outcome);
-            recovery.Sacks.Blocks[kept++] = block;
+            reported.Insert(block);
         }
 
-        recovery.Sacks.Count = kept;
+        for (int i = 0; i < reported.Count; i++)
+        {
+            TagNews(reported.Blocks[i], known, ref outcome);
+        }
+
+        recovery.Sacks = reported;
         if (recovery.State != CongestionState.Loss || recovery.UndoMarker is not null)
         {
             NoteReordering(outcome.LowestLate);

@@ -110,6 +110,29 @@ public class CubicTests
     }
 
     [Fact]
+    public void A_small_window_grows_between_losses_that_come_every_few_milliseconds()
+    {
+        // A loss in eight round trips of a millisecond. Reno gains 8/15 of a segment in each (RFC 9438 4.3), and would come to rest at 14.
+        var path = new AckedPath("cubic");
+        path.TimeOut();
+        path.Window.Window = 2;
+        path.Window.Threshold = 2;
+        var windows = new List<int>();
+        for (int loss = 0; loss < 20; loss++)
+        {
+            path.Lose();
+            for (int round = 0; round < 8; round++)
+            {
+                path.Round(Millisecond);
+            }
+
+            windows.Add(path.Window.Window);
+        }
+
+        Assert.All(windows, window => Assert.InRange(window, 3, 14));
+    }
+
+    [Fact]
     public void Without_a_loss_to_learn_from_one_segment_for_20_acknowledged_at_the_least()
     {
         // A timeout forgets the plateau. Rounds of 100 ms, ACKs 2 ms apart; the curve is not asked again within 31 ms while the window stands still.
