@@ -45,7 +45,7 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
     public int Goes => ReorderPercent > 0 && LossPercent == 0 ? 3 : 1;
 
     /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
-    public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (RunsAtOnce ? 3 : 1);
+    public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (Goes > 1 ? 5 : RunsAtOnce ? 3 : 1);
 
     public CableOptions ToCable(ulong seed)
     {
