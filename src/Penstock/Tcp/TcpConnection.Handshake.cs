@@ -141,6 +141,7 @@ internal sealed partial class TcpConnection
         _lastReceivedNanos = now;
         _sndWl1 = packet.Sequence;
         _cwndUsageSequence = _sndNxt;
+        Congestion.Begin(now, _sndNxt);
         _sending?.EndTimeouts(now);
         BeginMtuProbing(passive: Listener is not null);
         StartReceiveSpace(now);

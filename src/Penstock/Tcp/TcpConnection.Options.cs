@@ -116,6 +116,11 @@ internal sealed partial class TcpConnection
         }
 
         Congestion = next;
+        if (IsSynchronized)
+        {
+            next.Begin(Now, _sndNxt);
+        }
+
         return true;
     }
 

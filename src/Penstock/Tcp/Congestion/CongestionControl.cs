@@ -31,8 +31,11 @@ internal abstract class CongestionControl(CongestionWindow window)
     {
     }
 
-    /// <summary>A retransmission timeout: start over. Comes after <see cref="ThresholdOnLoss"/>.</summary>
-    public virtual void OnTimeout()
+    /// <summary>
+    /// The connection is established, or begins anew after a retransmission timeout, then after <see cref="ThresholdOnLoss"/>: what was learned of the path is forgotten. <paramref name="nextToSend"/> is what
+    /// follows all that was sent before.
+    /// </summary>
+    public virtual void Begin(long nowNanos, SequenceNumber nextToSend)
     {
     }
 

@@ -1,3 +1,5 @@
+using Penstock.Wire;
+
 namespace Penstock.Tcp.Congestion;
 
 /// <summary>
@@ -54,7 +56,7 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
     /// <summary>At most one segment for two acknowledged, 1.5 times a round (RFC 9438 4.2).</summary>
     private const int SmallestCount = 2;
 
-    private HyStart _hyStart = new();
+    private HyStart _hyStart;
     private long _minimumRttNanos = None;
 
     /// <summary>Acknowledged segments that earn one segment of window.</summary>
@@ -125,10 +127,10 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
         Cwnd.Increase(_count, acked);
     }
 
-    public override void OnTimeout()
+    public override void Begin(long nowNanos, SequenceNumber nextToSend)
     {
         // RFC 9438 4.8: what was learned no longer holds. Linux forgets the plateau and the path's delay too.
-        _hyStart = new HyStart();
+        _hyStart = new HyStart(nowNanos, nextToSend);
         _minimumRttNanos = None;
         _count = 0;
         _lastMaximum = 0;

@@ -23,15 +23,16 @@ internal struct HyStart
     private const long BurstBytes = 4 * 65536, LargestBurstNanos = 1_000_000;
 
     private bool _found;
-    private bool _inRound;
     private SequenceNumber _roundEnd;
     private long _roundStartNanos;
     private long _lastAckNanos;
     private long _smallestDelayNanos;
     private int _samples;
 
-    public HyStart()
+    /// <summary>The first round ends when something is acknowledged that is sent from here on.</summary>
+    public HyStart(long nowNanos, SequenceNumber nextToSend)
     {
+        BeginRound(nowNanos, nextToSend);
     }
 
     /// <summary>
@@ -45,9 +46,9 @@ internal struct HyStart
             return false;
         }
 
-        if (!_inRound || sample.Unacknowledged.After(_roundEnd))
+        if (sample.Unacknowledged.After(_roundEnd))
         {
-            BeginRound(sample);
+            BeginRound(sample.NowNanos, sample.NextToSend);
         }
 
         if (window < LowWindow)
@@ -60,12 +61,11 @@ internal struct HyStart
         return _found;
     }
 
-    private void BeginRound(in AckSample sample)
+    private void BeginRound(long nowNanos, SequenceNumber nextToSend)
     {
-        _inRound = true;
-        _roundEnd = sample.NextToSend;
-        _roundStartNanos = sample.NowNanos;
-        _lastAckNanos = sample.NowNanos;
+        _roundEnd = nextToSend;
+        _roundStartNanos = nowNanos;
+        _lastAckNanos = nowNanos;
         _smallestDelayNanos = long.MaxValue;
         _samples = 0;
     }

@@ -25,7 +25,7 @@ internal sealed partial class TcpConnection
             recovery.MarkForUndo(_sndUna, _retransOut);
         }
 
-        Congestion.OnTimeout();
+        Congestion.Begin(now, _sndNxt);
         Cwnd.Window = PacketsInFlight + 1;
         Cwnd.Counter = 0;
         Cwnd.StampNanos = now;

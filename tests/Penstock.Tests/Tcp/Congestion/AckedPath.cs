@@ -16,6 +16,7 @@ internal sealed class AckedPath
     public AckedPath(string name)
     {
         Algorithm = CongestionControl.Create(name, Window) ?? throw new ArgumentException("no algorithm of this name", nameof(name));
+        Algorithm.Begin(NowNanos, _unacknowledged);
     }
 
     public CongestionWindow Window { get; } = new();
@@ -89,6 +90,6 @@ internal sealed class AckedPath
         Window.Threshold = Algorithm.ThresholdOnLoss();
         Window.Window = 1;
         Window.Counter = 0;
-        Algorithm.OnTimeout();
+        Algorithm.Begin(NowNanos, _unacknowledged);
     }
 }

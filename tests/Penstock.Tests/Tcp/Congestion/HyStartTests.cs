@@ -36,6 +36,18 @@ public class HyStartTests
     }
 
     [Fact]
+    public void The_first_round_begins_when_something_is_acknowledged_and_not_with_a_SACK()
+    {
+        var path = new AckedPath("cubic");
+        path.Window.Window = 20;
+        Delays(path, 100 * Millisecond, 1, segments: 0);
+        Delays(path, 130 * Millisecond, 8);
+        Assert.Equal(CongestionWindow.InfiniteThreshold, path.Window.Threshold);
+        Delays(path, 130 * Millisecond, 1);
+        Assert.Equal(path.Window.Window, path.Window.Threshold);
+    }
+
+    [Fact]
     public void A_new_minimum_late_in_a_round_is_no_rise()
     {
         AckedPath path = AfterFirstRound(200);
@@ -146,11 +158,11 @@ public class HyStartTests
     }
 
     /// <summary>ACKs too far apart for a train.</summary>
-    private static void Delays(AckedPath path, long rttNanos, int count)
+    private static void Delays(AckedPath path, long rttNanos, int count, int segments = 1)
     {
         for (int ack = 0; ack < count; ack++)
         {
-            path.Ack(1, rttNanos);
+            path.Ack(segments, rttNanos);
             path.NowNanos += 3 * Millisecond;
         }
     }
