@@ -45,7 +45,7 @@ internal static class MatrixCommand
 
     public static async Task<int> InvokeAsync(string[] arguments, TextWriter output, TextWriter error, CancellationToken stop)
     {
-        var root = new RootCommand("Measures bulk transfers between Penstock and Linux under loss, reordering and delay, beside Linux to Linux on the same path with the same losses. Needs root. A full run takes about 13 minutes.")
+        var root = new RootCommand("Measures bulk transfers between Penstock and Linux under loss, reordering and delay, beside Linux to Linux on the same path with the same losses. Needs root. A full run takes about 15 minutes.")
         {
             s_quick, s_only, s_seeds, s_lossless, s_out, s_from,
         };
