@@ -22,6 +22,18 @@ internal sealed class DescriptorTable(Func<int> open, Action<int> close)
         }
     }
 
+    /// <summary>The files that are open now, each as often as it has descriptors.</summary>
+    public OpenFile[] Open
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _files.Values];
+            }
+        }
+    }
+
     /// <summary>A new descriptor for <paramref name="file"/>, or a negative error number.</summary>
     public int Add(OpenFile file)
     {

@@ -60,6 +60,11 @@ internal sealed class EpollFile(Pace pace) : OpenFile(pace)
             return Result.Fail(Errno.EINVAL);
         }
 
+        if (!file.CanBeWatched)
+        {
+            return Result.Fail(Errno.EPERM);
+        }
+
         if (!ReferenceEquals(file.Pace, Pace))
         {
             // Two clocks: a wait could not be for both.

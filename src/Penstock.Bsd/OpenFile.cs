@@ -5,6 +5,8 @@ namespace Penstock.Bsd;
 /// <summary>What a descriptor stands for: a socket, one end of a pipe, or an epoll instance.</summary>
 internal abstract class OpenFile(Pace pace)
 {
+    public const int NonBlockFlag = 0x800;
+
     private readonly List<Watcher> _watchers = [];
     private int _descriptors;
     private int _closed;
@@ -14,12 +16,43 @@ internal abstract class OpenFile(Pace pace)
     /// <summary>O_NONBLOCK.</summary>
     public bool NonBlocking { get; set; }
 
+    /// <summary>What it was opened for, in the bits of open(2): O_RDONLY, O_WRONLY, O_RDWR.</summary>
+    protected virtual int AccessMode => 2;
+
+    /// <summary>What fcntl's F_GETFL and F_SETFL are about; only O_NONBLOCK can be changed.</summary>
+    public int StatusFlags
+    {
+        get => AccessMode | (NonBlocking ? NonBlockFlag : 0);
+        set => NonBlocking = (value & NonBlockFlag) != 0;
+    }
+
+    /// <summary>False for regular files, which are always ready: epoll does not take them.</summary>
+    public virtual bool CanBeWatched => true;
+
     /// <summary>What is ready now. Never waits.</summary>
     public abstract PollMask Poll();
 
     public virtual int Read(Span<byte> buffer) => Result.Fail(Errno.EINVAL);
 
     public virtual int Write(ReadOnlySpan<byte> data) => Result.Fail(Errno.EINVAL);
+
+    /// <summary>readv(2); as much as one read after the other gives without a gap.</summary>
+    public virtual int Read(IoVectors vectors) => Each(vectors, reads: true);
+
+    /// <summary>writev(2).</summary>
+    public virtual int Write(IoVectors vectors) => Each(vectors, reads: false);
+
+    /// <summary>ioctl(2), for the requests whose argument is an int.</summary>
+    public virtual int Control(ulong request, ref int value)
+    {
+        if (request != 0x5421)
+        {
+            return Result.Fail(Errno.ENOTTY);
+        }
+
+        NonBlocking = value != 0; // FIONBIO
+        return 0;
+    }
 
     /// <summary>Subscribes: from now on every event is told.</summary>
     public void Watch(Watcher watcher)
@@ -70,6 +103,32 @@ internal abstract class OpenFile(Pace pace)
 
     protected abstract int OnClose();
 
+    private int Each(IoVectors vectors, bool reads)
+    {
+        int done = 0;
+        while (vectors.At(done) is { IsEmpty: false } part)
+        {
+            if (vectors.HasNull)
+            {
+                return Result.Fail(Errno.EFAULT);
+            }
+
+            int moved = reads ? Read(part) : Write(part);
+            if (moved <= 0)
+            {
+                return done > 0 ? done : moved;
+            }
+
+            done += moved;
+            if (moved < part.Length)
+            {
+                break;
+            }
+        }
+
+        return done;
+    }
+
     /// <summary>Tells those who are interested.</summary>
     protected void Notify(PollMask events)
     {
@@ -89,8 +148,10 @@ internal abstract class OpenFile(Pace pace)
     }
 }
 
-/// <summary>The rhythm of a call that may wait: look; subscribe; look again; wait; look again. A mutable struct for one local variable.</summary>
-internal struct Blocking(OpenFile file, bool waits, long deadlineNanos = Pace.Never)
+/// <summary>
+/// The rhythm of a call that may wait: look; subscribe; look again; wait; look again. A mutable struct for one local variable. A call between two files waits for either.
+/// </summary>
+internal struct Blocking(OpenFile file, bool waits, long deadlineNanos = Pace.Never, OpenFile? other = null)
 {
     private CallWaiter? _waiter;
 
@@ -106,6 +167,7 @@ internal struct Blocking(OpenFile file, bool waits, long deadlineNanos = Pace.Ne
         {
             _waiter = new CallWaiter();
             file.Watch(_waiter);
+            other?.Watch(_waiter);
             return true;
         }
 
@@ -123,6 +185,7 @@ internal struct Blocking(OpenFile file, bool waits, long deadlineNanos = Pace.Ne
         if (_waiter is not null)
         {
             file.Unwatch(_waiter);
+            other?.Unwatch(_waiter);
         }
     }
 }

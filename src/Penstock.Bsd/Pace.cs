@@ -11,10 +11,14 @@ internal abstract class Pace
     public abstract long NowNanos { get; }
 
     /// <summary>A call begins.</summary>
-    public abstract void Enter();
+    public virtual void Enter()
+    {
+    }
 
     /// <summary>A call ends.</summary>
-    public abstract void Exit();
+    public virtual void Exit()
+    {
+    }
 
     /// <summary>Waits until the waiter was signaled, true, or the deadline has passed, false. Between <see cref="Enter"/> and <see cref="Exit"/>.</summary>
     public abstract bool Wait(CallWaiter waiter, long deadlineNanos);
@@ -32,14 +36,6 @@ internal sealed class RealPace : Pace
     private readonly long _start = TimeProvider.System.GetTimestamp();
 
     public override long NowNanos => TimeProvider.System.GetElapsedTime(_start).Ticks * 100;
-
-    public override void Enter()
-    {
-    }
-
-    public override void Exit()
-    {
-    }
 
     public override bool Wait(CallWaiter waiter, long deadlineNanos)
     {

@@ -24,6 +24,8 @@ internal sealed class PipeFile : OpenFile
 
     public bool IsReader => _reads;
 
+    protected override int AccessMode => _reads ? 0 : 1;
+
     public static (PipeFile Reader, PipeFile Writer) Make(Pace pace)
     {
         var ring = new Ring();
@@ -32,13 +34,14 @@ internal sealed class PipeFile : OpenFile
         return (ring.Reader, ring.Writer);
     }
 
-    public int Available
+    /// <summary>The other end is closed: writing is an error, reading comes to the end.</summary>
+    public bool IsBroken
     {
         get
         {
             lock (_ring)
             {
-                return _ring.Count;
+                return _reads ? _ring.WriterGone : _ring.ReaderGone;
             }
         }
     }
@@ -62,6 +65,39 @@ internal sealed class PipeFile : OpenFile
                 ? (_ring.Count > 0 ? PollMask.In | PollMask.ReadNormal : 0) | (_ring.WriterGone ? PollMask.HangUp : 0)
                 : (Capacity - _ring.Count >= Atomic ? PollMask.Out | PollMask.WriteNormal : 0) | (_ring.ReaderGone ? PollMask.Error : 0);
         }
+    }
+
+    /// <summary>splice(2) without offsets: between a socket and a pipe, either way. What either file is ready for, at least a byte; 0 at the end.</summary>
+    public static int Splice(OpenFile source, OpenFile target, int most, uint flags)
+    {
+        const uint Move = 1, NonBlock = 2, More = 4, Gift = 8;
+        if ((flags & ~(Move | NonBlock | More | Gift)) != 0)
+        {
+            return Result.Fail(Errno.EINVAL);
+        }
+
+        bool waits = (flags & NonBlock) == 0;
+        return (source, target) switch
+        {
+            (SocketFile socket, PipeFile { IsReader: false } pipe) => socket.SpliceTo(pipe, most, waits && !pipe.NonBlocking),
+            (PipeFile { IsReader: true } pipe, SocketFile socket) => socket.SpliceFrom(pipe, most, (flags & More) != 0, waits && !pipe.NonBlocking),
+            _ => Result.Fail(Errno.EINVAL),
+        };
+    }
+
+    public override int Control(ulong request, ref int value)
+    {
+        if (request != 0x541B)
+        {
+            return base.Control(request, ref value);
+        }
+
+        lock (_ring)
+        {
+            value = _ring.Count; // FIONREAD
+        }
+
+        return 0;
     }
 
     public override int Read(Span<byte> buffer)

@@ -7,6 +7,9 @@ using Penstock.Tcp;
 
 namespace Penstock.Bsd;
 
+/// <summary>Reads a file at a place: the number of bytes, 0 at its end, or a negative error number.</summary>
+internal delegate int ReadAt(Span<byte> buffer, long position);
+
 /// <summary>Sending and receiving.</summary>
 internal sealed partial class SocketFile
 {
@@ -20,15 +23,10 @@ internal sealed partial class SocketFile
 
     public override unsafe int Read(Span<byte> buffer)
     {
-        if (buffer.IsEmpty)
-        {
-            return 0;
-        }
-
         fixed (byte* address = buffer)
         {
             var vector = new IoVector(address, (nuint)buffer.Length);
-            return Receive(new IoVectors(&vector, 1), 0);
+            return Read(new IoVectors(&vector, 1));
         }
     }
 
@@ -37,9 +35,14 @@ internal sealed partial class SocketFile
         fixed (byte* address = data)
         {
             var vector = new IoVector(address, (nuint)data.Length);
-            return Send(new IoVectors(&vector, 1), 0);
+            return Write(new IoVectors(&vector, 1));
         }
     }
+
+    /// <summary>As <see cref="Receive"/>, but nothing can be read of any socket.</summary>
+    public override int Read(IoVectors vectors) => vectors.Length == 0 ? 0 : Receive(vectors, 0);
+
+    public override int Write(IoVectors vectors) => Send(vectors, 0);
 
     /// <summary>recv and its kin: what has come, at least one byte, or all of it with MSG_WAITALL; 0 at the end.</summary>
     public int Receive(IoVectors vectors, int flags)
@@ -109,6 +112,7 @@ internal sealed partial class SocketFile
         }
 
         int received = Receive(vectors, flags);
+        flagsOut = received > 0 ? flags & FlagOutOfBand : 0;
         if (received >= 0 && _reportsQueue && Connection is { } connection)
         {
             Span<byte> queued = stackalloc byte[4];
@@ -140,8 +144,9 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (vectors.HasNull)
+        if (vectors.HasNull && socket.Connection.MaySend)
         {
+            // A connection that cannot send any more says so before it looks at the memory.
             return Result.Fail(Errno.EFAULT);
         }
 
@@ -163,15 +168,25 @@ internal sealed partial class SocketFile
         }
 
         byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
-        var wait = new Blocking(this, waits && !NonBlocking, ReceiveDeadline());
+        var wait = new Blocking(this, waits && !NonBlocking, ReceiveDeadline(), pipe);
         try
         {
             do
             {
+                if (pipe.IsBroken)
+                {
+                    return Result.Fail(Errno.EPIPE);
+                }
+
                 int room = Math.Min(Math.Min(most, pipe.Room), 65536);
                 if (room == 0)
                 {
-                    return most == 0 ? 0 : Result.WouldBlock;
+                    if (most == 0)
+                    {
+                        return 0;
+                    }
+
+                    continue;
                 }
 
                 if (socket.Connection.IsAtMark)
@@ -211,7 +226,7 @@ internal sealed partial class SocketFile
         }
 
         byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
-        var wait = new Blocking(this, waits && !NonBlocking, SendDeadline());
+        var wait = new Blocking(this, waits && !NonBlocking, SendDeadline(), pipe);
         try
         {
             do
@@ -222,7 +237,12 @@ internal sealed partial class SocketFile
                     int count = pipe.Peek(buffer.AsSpan(0, Math.Min(most, 65536)));
                     if (count == 0)
                     {
-                        return (pipe.Poll() & PollMask.HangUp) != 0 || most == 0 ? 0 : Result.WouldBlock;
+                        if (pipe.IsBroken || most == 0)
+                        {
+                            return 0;
+                        }
+
+                        continue;
                     }
 
                     int sent = socket.TrySend(buffer.AsSpan(0, count), more ? TcpSendFlags.More : TcpSendFlags.None, out SocketError error);
@@ -247,6 +267,51 @@ internal sealed partial class SocketFile
             wait.End();
             ArrayPool<byte>.Shared.Return(buffer);
         }
+    }
+
+    /// <summary>
+    /// sendfile(2): from a file that can be read at any place. <paramref name="position"/> is where it begins, and in the end where it has come to. Waits as a send of the bytes would.
+    /// </summary>
+    public unsafe int SendFile(ReadAt file, ref long position, int most)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        int done = 0;
+        int failure = 0;
+        try
+        {
+            while (done < most)
+            {
+                int wanted = Math.Min(65536, most - done);
+                int read = file(buffer.AsSpan(0, wanted), position);
+                if (read <= 0)
+                {
+                    failure = read;
+                    break;
+                }
+
+                bool more = read == wanted && done + read < most;
+                int sent;
+                fixed (byte* address = buffer)
+                {
+                    var vector = new IoVector(address, (nuint)read);
+                    sent = Send(new IoVectors(&vector, 1), more ? FlagMore : 0);
+                }
+
+                position += Math.Max(sent, 0);
+                done += Math.Max(sent, 0);
+                if (sent < read)
+                {
+                    failure = Math.Min(sent, 0);
+                    break;
+                }
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        return done > 0 ? done : failure;
     }
 
     private int ReceiveStep(IoVectors vectors, int flags, long size, ref long done)

@@ -76,10 +76,8 @@ internal sealed partial class SocketFile
         }
     }
 
-    /// <summary>ioctl: the requests that write an int. A negative error number, else 0.</summary>
-    public int Control(ulong request, out int value)
+    public override int Control(ulong request, ref int value)
     {
-        value = 0;
         TcpConnection? connection = Connection;
         switch (request)
         {
@@ -89,19 +87,19 @@ internal sealed partial class SocketFile
                     return Result.Fail(Errno.EINVAL);
                 }
 
-                value = Math.Max(0, connection?.ReadableBytes ?? 0);
+                value = Math.Max(0, connection?.ReadableUpToMark ?? 0);
                 return 0;
             case 0x5411: // SIOCOUTQ
                 value = connection is null || IsOpening ? 0 : connection.UnacknowledgedBytes;
                 return IsListening ? Result.Fail(Errno.EINVAL) : 0;
             case 0x894B: // SIOCOUTQNSD
-                value = connection is null || IsOpening ? 0 : connection.Snapshot().NotSent;
+                value = connection is null || IsOpening ? 0 : connection.NotSentBytes;
                 return IsListening ? Result.Fail(Errno.EINVAL) : 0;
             case 0x8905: // SIOCATMARK
                 value = connection is { IsAtMark: true } ? 1 : 0;
                 return 0;
             default:
-                return Result.Fail(Errno.ENOTTY);
+                return base.Control(request, ref value);
         }
     }
 

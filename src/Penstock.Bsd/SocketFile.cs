@@ -120,7 +120,10 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         }
     }
 
-    public int Connect(IPEndPoint remote)
+    public int Connect(IPEndPoint remote) => FinishConnect(BeginConnect(remote));
+
+    /// <summary>connect(2) up to where it would wait: -EINPROGRESS the first time, -EALREADY then.</summary>
+    public int BeginConnect(IPEndPoint remote)
     {
         bool again;
         lock (_gate)
@@ -147,12 +150,18 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             }
         }
 
-        if (again && NonBlocking && IsOpening)
+        return IsOpening ? Result.Fail(again ? Errno.EALREADY : Errno.EINPROGRESS) : EndConnect();
+    }
+
+    /// <summary>The rest of it: waits for what <see cref="BeginConnect"/> began, unless the socket is non-blocking.</summary>
+    public int FinishConnect(int begun)
+    {
+        if (NonBlocking || begun is not (-(int)Errno.EINPROGRESS or -(int)Errno.EALREADY))
         {
-            return Result.Fail(Errno.EALREADY);
+            return begun;
         }
 
-        var wait = new Blocking(this, !NonBlocking, SendDeadline());
+        var wait = new Blocking(this, true, SendDeadline());
         try
         {
             while (IsOpening)
@@ -269,12 +278,17 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         listener?.Dispose();
         if (socket is not null)
         {
-            if (_linger is { Enabled: true, LingerTime: > 0 } linger)
+            try
             {
-                Linger(socket, linger.LingerTime);
+                if (_linger is { Enabled: true, LingerTime: > 0 } linger)
+                {
+                    Linger(socket, linger.LingerTime);
+                }
             }
-
-            socket.Dispose();
+            finally
+            {
+                socket.Dispose();
+            }
         }
 
         return 0;
@@ -329,11 +343,16 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         }
 
         var wait = new Blocking(this, true, Pace.After(seconds * 1000L));
-        while (connection.UnacknowledgedBytes > 0 && wait.Again())
+        try
         {
+            while (connection.UnacknowledgedBytes > 0 && wait.Again())
+            {
+            }
         }
-
-        wait.End();
+        finally
+        {
+            wait.End();
+        }
     }
 
     private static SocketError TakeError(TcpConnection connection)

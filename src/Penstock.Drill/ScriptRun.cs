@@ -20,6 +20,7 @@ internal sealed partial class ScriptRun
     private readonly Script _script;
     private readonly DrillRunOptions _options;
     private readonly VirtualTime _time = new();
+    private readonly ScriptPace _pace;
     private readonly NetworkStack _stack;
     private readonly PcapNgWriter? _capture;
     private readonly DrillLink _link;
@@ -68,7 +69,8 @@ internal sealed partial class ScriptRun
         _wire = new WireLog(_startNanos);
         _link.Sent = _wire.AddOut;
         _bindPort = (ushort)(head.GetLong("bind_port") ?? 8080);
-        _calls = new SystemCalls(_stack, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
+        _pace = new ScriptPace(_time);
+        _calls = new SystemCalls(_stack, _pace, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
         _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, Watched), _output.Add);
     }
@@ -260,7 +262,7 @@ internal sealed partial class ScriptRun
         }
     }
 
-    private long NextNanos() => Math.Min(_time.NextEventNanos, _pending?.DeadlineNanos is { } deadline ? _startNanos + deadline : long.MaxValue);
+    private long NextNanos() => Math.Min(_time.NextEventNanos, _pace.DeadlineNanos);
 
     /// <summary>Does what is due now, gives a blocked call its chance, and checks that the stack's books are right.</summary>
     private void Settle()
@@ -269,7 +271,7 @@ internal sealed partial class ScriptRun
         {
             _time.RunReady();
         }
-        while (_pending is not null && TryFinishPending());
+        while (LetCallGoOn());
 
         LookAtApplications();
         foreach (TcpConnection connection in _calls.Connections())
@@ -283,44 +285,49 @@ internal sealed partial class ScriptRun
 
     private void Call(SystemCall call, TimeSpec time)
     {
-        SystemCallAttempt attempt = _calls.Prepare(call);
-        if (attempt.Try() is { } outcome)
+        if (time.CallEndNanos is null)
         {
-            CheckCall(call, outcome, time, ElapsedNanos);
+            CheckCall(call, _calls.Run(call), time);
             return;
         }
 
-        if (time.CallEndNanos is null)
-        {
-            throw DrillStop.Failed($"{call.Name}(...) would block for ever here; if it should, write when it returns, as in 0...0.1");
-        }
-
-        _pending = new PendingCall(call, attempt, time, attempt.TimeoutNanos is { } timeout ? ElapsedNanos + timeout : null);
+        var pending = new PendingCall(call, time);
+        _pending = pending;
+        _pace.Begin(() => pending.Outcome = _calls.Run(call));
+        CheckPending();
     }
 
-    private bool TryFinishPending()
+    /// <summary>True when the call that waits has gone on.</summary>
+    private bool LetCallGoOn()
     {
-        PendingCall pending = _pending!;
-        bool timedOut = pending.DeadlineNanos <= ElapsedNanos;
-        if ((timedOut ? pending.Attempt.OnTimeout() : pending.Attempt.Try()) is not { } outcome)
+        if (!_pace.IsDue)
         {
             return false;
         }
 
-        _pending = null;
-        CheckCall(pending.Call, outcome, pending.Time, ElapsedNanos);
+        _pace.Continue();
+        CheckPending();
         return true;
     }
 
-    private void CheckCall(SystemCall call, CallOutcome outcome, TimeSpec time, long nowNanos)
+    private void CheckPending()
     {
-        if (_calls.Judge(call, outcome) is { } wrong)
+        if (_pending is { Outcome: { } outcome } ended)
+        {
+            _pending = null;
+            CheckCall(ended.Call, outcome, ended.Time);
+        }
+    }
+
+    private void CheckCall(SystemCall call, CallOutcome outcome, TimeSpec time)
+    {
+        if (SystemCalls.Judge(call, outcome) is { } wrong)
         {
             throw new DrillStop(DrillOutcome.Failed, call.At, wrong);
         }
 
         TimeSpec end = TimeSpec.Absolute(time.CallEndNanos ?? time.StartNanos);
-        if (_tolerance.Check(end, time.StartNanos, nowNanos, $"{call.Name}(...)'s return") is { } off && time.CallEndNanos is not null)
+        if (_tolerance.Check(end, time.StartNanos, ElapsedNanos, $"{call.Name}(...)'s return") is { } off && time.CallEndNanos is not null)
         {
             throw new DrillStop(DrillOutcome.Failed, call.At, off);
         }
@@ -364,6 +371,7 @@ internal sealed partial class ScriptRun
         try
         {
             EndApplications();
+            _pace.GiveUp();
             _calls.AbortAll();
             _time.Run(async () => await _stack.DisposeAsync().ConfigureAwait(true), TimeSpan.FromHours(1));
         }
@@ -378,5 +386,9 @@ internal sealed partial class ScriptRun
             : null;
     }
 
-    private sealed record PendingCall(SystemCall Call, SystemCallAttempt Attempt, TimeSpec Time, long? DeadlineNanos);
+    /// <summary>The call that waits, or has ended and has not been judged.</summary>
+    private sealed record PendingCall(SystemCall Call, TimeSpec Time)
+    {
+        public CallOutcome? Outcome { get; set; }
+    }
 }

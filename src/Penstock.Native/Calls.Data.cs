@@ -1,4 +1,3 @@
-using System.Buffers;
 using Penstock.Bsd;
 using Penstock.Sockets;
 
@@ -21,71 +20,11 @@ internal static unsafe partial class Calls
 
     public static int ReadVectors(int descriptor, IoVector* vectors, int count) => Wrong(vectors, count) is var wrong and not 0
         ? wrong
-        : On(descriptor, (Vectors: (nint)vectors, count), static (file, a) =>
-        {
-            var all = new IoVectors((IoVector*)a.Vectors, a.count);
-            if (file is SocketFile socket)
-            {
-                return socket.Receive(all, 0);
-            }
-
-            int done = 0;
-            while (all.At(done) is { IsEmpty: false } part)
-            {
-                if (all.HasNull)
-                {
-                    return Result.Fail(Errno.EFAULT);
-                }
-
-                int read = file.Read(part);
-                if (read <= 0)
-                {
-                    return done > 0 ? done : read;
-                }
-
-                done += read;
-                if (read < part.Length)
-                {
-                    break;
-                }
-            }
-
-            return done;
-        });
+        : On(descriptor, (Vectors: (nint)vectors, count), static (file, a) => file.Read(new IoVectors((IoVector*)a.Vectors, a.count)));
 
     public static int WriteVectors(int descriptor, IoVector* vectors, int count) => Wrong(vectors, count) is var wrong and not 0
         ? wrong
-        : On(descriptor, (Vectors: (nint)vectors, count), static (file, a) =>
-        {
-            var all = new IoVectors((IoVector*)a.Vectors, a.count);
-            if (file is SocketFile socket)
-            {
-                return socket.Send(all, 0);
-            }
-
-            int done = 0;
-            while (all.At(done) is { IsEmpty: false } part)
-            {
-                if (all.HasNull)
-                {
-                    return Result.Fail(Errno.EFAULT);
-                }
-
-                int written = file.Write(part);
-                if (written <= 0)
-                {
-                    return done > 0 ? done : written;
-                }
-
-                done += written;
-                if (written < part.Length)
-                {
-                    break;
-                }
-            }
-
-            return done;
-        });
+        : On(descriptor, (Vectors: (nint)vectors, count), static (file, a) => file.Write(new IoVectors((IoVector*)a.Vectors, a.count)));
 
     public static int Receive(int descriptor, byte* buffer, nuint length, int flags, byte* address, uint* addressLength)
     {
@@ -247,12 +186,6 @@ internal static unsafe partial class Calls
     /// <summary>splice: between a socket and a pipe. Neither has offsets; one that is given must be null, or 0 as packetdrill writes it.</summary>
     public static int Splice(int from, long* fromOffset, int to, long* toOffset, nuint length, uint flags)
     {
-        const uint Move = 1, NonBlocking = 2, More = 4, Gift = 8;
-        if ((flags & ~(Move | NonBlocking | More | Gift)) != 0)
-        {
-            return Result.Fail(Errno.EINVAL);
-        }
-
         if ((fromOffset is not null && *fromOffset != 0) || (toOffset is not null && *toOffset != 0))
         {
             return Result.Fail(Errno.ESPIPE);
@@ -263,16 +196,11 @@ internal static unsafe partial class Calls
             return Result.Fail(Errno.EBADF);
         }
 
-        return On(from, (target, Most: (int)Math.Min(length, int.MaxValue), flags), static (source, a) => (source, a.target) switch
-        {
-            (SocketFile socket, PipeFile { IsReader: false } pipe) => socket.SpliceTo(pipe, a.Most, (a.flags & NonBlocking) == 0),
-            (PipeFile { IsReader: true } pipe, SocketFile socket) => socket.SpliceFrom(pipe, a.Most, (a.flags & More) != 0, (a.flags & NonBlocking) == 0),
-            _ => Result.Fail(Errno.EINVAL),
-        });
+        return On(from, (target, Most: (int)Math.Min(length, int.MaxValue), flags), static (source, a) => PipeFile.Splice(source, a.target, a.Most, a.flags));
     }
 
     /// <summary>sendfile: from a file of the kernel's into a socket.</summary>
-    public static int SendFile(int to, int from, long* offset, nuint count) => OnSocket(to, (from, Offset: (nint)offset, Count: (long)Math.Min(count, int.MaxValue)), static (socket, a) =>
+    public static int SendFile(int to, int from, long* offset, nuint count) => OnSocket(to, (from, Offset: (nint)offset, Count: (int)Math.Min(count, int.MaxValue)), static (socket, a) =>
     {
         var given = (long*)a.Offset;
         if (Files[a.from] is not null)
@@ -286,54 +214,17 @@ internal static unsafe partial class Calls
             return given is null ? (int)start : Result.Fail(Errno.EINVAL);
         }
 
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
-        long done = 0;
-        int failure = 0;
-        try
-        {
-            while (done < a.Count)
-            {
-                int wanted = (int)Math.Min(65536, a.Count - done);
-                int read = (int)Libc.ReadAt(a.from, buffer.AsSpan(0, wanted), start + done);
-                if (read <= 0)
-                {
-                    failure = read;
-                    break;
-                }
-
-                bool more = read == wanted && done + read < a.Count;
-                int sent;
-                fixed (byte* address = buffer)
-                {
-                    var vector = new IoVector(address, (nuint)read);
-                    sent = socket.Send(new IoVectors(&vector, 1), more ? SocketFile.FlagMore : 0);
-                }
-
-                if (sent < read)
-                {
-                    failure = Math.Min(sent, 0);
-                    done += Math.Max(sent, 0);
-                    break;
-                }
-
-                done += sent;
-            }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
-
+        int result = socket.SendFile((buffer, position) => (int)Libc.ReadAt(a.from, buffer, position), ref start, a.Count);
         if (given is null)
         {
-            Libc.SetPosition(a.from, start + done);
+            Libc.SetPosition(a.from, start);
         }
         else
         {
-            *given = start + done;
+            *given = start;
         }
 
-        return done > 0 ? (int)done : failure;
+        return result;
     });
 
     private static readonly RealPace Idle = new();

@@ -10,7 +10,7 @@ namespace Penstock.Native;
 /// </summary>
 internal static unsafe partial class Calls
 {
-    public const int NonBlock = 0x800, CloseOnExec = 0x80000;
+    public const int NonBlock = OpenFile.NonBlockFlag, CloseOnExec = 0x80000;
 
     public static DescriptorTable Files { get; } = new(Libc.OpenNull, descriptor => _ = Libc.Close(descriptor));
 
@@ -119,7 +119,7 @@ internal static unsafe partial class Calls
     /// <summary>fcntl: the flags of the descriptor and of the file, and duplicates.</summary>
     public static int Control(int descriptor, int command, long argument) => On(descriptor, (descriptor, command, argument), static (file, a) =>
     {
-        const int Duplicate = 0, GetDescriptorFlags = 1, SetDescriptorFlags = 2, GetFlags = 3, SetFlags = 4, DuplicateCloseOnExec = 1030, ReadWrite = 2;
+        const int Duplicate = 0, GetDescriptorFlags = 1, SetDescriptorFlags = 2, GetFlags = 3, SetFlags = 4, DuplicateCloseOnExec = 1030;
         switch (a.command)
         {
             case Duplicate or DuplicateCloseOnExec:
@@ -130,9 +130,9 @@ internal static unsafe partial class Calls
             case SetDescriptorFlags:
                 return 0;
             case GetFlags:
-                return (file is PipeFile pipe ? (pipe.IsReader ? 0 : 1) : ReadWrite) | (file.NonBlocking ? NonBlock : 0);
+                return file.StatusFlags;
             case SetFlags:
-                file.NonBlocking = (a.argument & NonBlock) != 0;
+                file.StatusFlags = (int)a.argument;
                 return 0;
             default:
                 return Result.Fail(Errno.EINVAL);
@@ -140,34 +140,7 @@ internal static unsafe partial class Calls
     });
 
     public static int DeviceControl(int descriptor, ulong request, int* argument) => On(descriptor, (request, Argument: (nint)argument), static (file, a) =>
-    {
-        const ulong SetNonBlocking = 0x5421, Queued = 0x541B;
-        var value = (int*)a.Argument;
-        if (value is null)
-        {
-            return Result.Fail(Errno.EFAULT);
-        }
-
-        switch (file)
-        {
-            case not null when a.request == SetNonBlocking:
-                file.NonBlocking = *value != 0;
-                return 0;
-            case SocketFile socket:
-                int result = socket.Control(a.request, out int found);
-                if (result == 0)
-                {
-                    *value = found;
-                }
-
-                return result;
-            case PipeFile pipe when a.request == Queued:
-                *value = pipe.Available;
-                return 0;
-            default:
-                return Result.Fail(Errno.ENOTTY);
-        }
-    });
+        a.Argument == 0 ? Result.Fail(Errno.EFAULT) : file.Control(a.request, ref *(int*)a.Argument));
 
     /// <summary>Runs a call on a descriptor's file: in its clock, with every exception turned into an error number.</summary>
     private static int On<T>(int descriptor, T arguments, Func<OpenFile, T, int> call)

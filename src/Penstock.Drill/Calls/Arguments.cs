@@ -5,6 +5,8 @@ namespace Penstock.Drill;
 /// <summary>Reads the arguments of one call; a wrong one ends the run with the place.</summary>
 internal sealed class Arguments(SystemCall call)
 {
+    public SystemCall Call => call;
+
     public int Count => call.Arguments.Count;
 
     public bool IsEllipsis(int index) => index >= Count || call.Arguments[index] is EllipsisExpression;
@@ -15,14 +17,20 @@ internal sealed class Arguments(SystemCall call)
 
     public long Long(int index) => Long(this[index]);
 
+    /// <summary>As C passes it: the low 32 bits.</summary>
+    public int Int(int index) => unchecked((int)Long(index));
+
     /// <summary>A count of bytes, within what a drill keeps in memory.</summary>
-    public int Size(int index)
+    public int Size(int index) => Size(this[index], 0);
+
+    /// <summary>As that, with <paramref name="before"/> bytes in the same call already.</summary>
+    private static int Size(Expression expression, long before)
     {
         const int Largest = 1 << 28;
-        long size = Long(index);
-        return size is >= 0 and <= Largest
+        long size = Long(expression);
+        return size >= 0 && size <= Largest - before
             ? (int)size
-            : throw new DrillStop(DrillOutcome.Skipped, this[index].At, $"a drill moves between 0 and {Largest} bytes in one call");
+            : throw new DrillStop(DrillOutcome.Skipped, expression.At, $"a drill moves between 0 and {Largest} bytes in one call");
     }
 
     /// <summary>True for <c>NULL</c>: a pointer that leads nowhere.</summary>
@@ -89,11 +97,13 @@ internal sealed class Arguments(SystemCall call)
         }
 
         var lengths = new int[array.Items.Count];
+        long sum = 0;
         for (int i = 0; i < lengths.Length; i++)
         {
             lengths[i] = array.Items[i] is StructExpression { Fields: [_, var length] }
-                ? (int)Long(length.Value)
+                ? Size(length.Value, sum)
                 : throw new DrillStop(DrillOutcome.Skipped, array.Items[i].At, "this is no iovec such as {..., 1000}");
+            sum += lengths[i];
         }
 
         return lengths;

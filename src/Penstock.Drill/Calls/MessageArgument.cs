@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 
 namespace Penstock.Drill;
@@ -5,16 +6,33 @@ namespace Penstock.Drill;
 /// <summary>A control message that a recvmsg gave; its data is a number or an <see cref="ExtendedError"/>.</summary>
 internal readonly record struct ControlMessage(long Level, long Type, object Data)
 {
+    /// <summary>Reads them as they lie in memory: length, level, type, data, padded to 8 bytes.</summary>
+    public static List<ControlMessage> ReadAll(ReadOnlySpan<byte> bytes)
+    {
+        const int Header = 16;
+        var found = new List<ControlMessage>();
+        while (bytes.Length > Header)
+        {
+            int length = (int)BinaryPrimitives.ReadInt64LittleEndian(bytes);
+            ReadOnlySpan<byte> data = bytes[Header..length];
+            found.Add(new ControlMessage(
+                BinaryPrimitives.ReadInt32LittleEndian(bytes[8..]),
+                BinaryPrimitives.ReadInt32LittleEndian(bytes[12..]),
+                data.Length == 4 ? BinaryPrimitives.ReadInt32LittleEndian(data) : ExtendedError.Read(data)));
+            bytes = bytes[Math.Min((length + 7) & ~7, bytes.Length)..];
+        }
+
+        return found;
+    }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{{cmsg_level={Level}, cmsg_type={Type}, cmsg_data={Data}}}");
 }
 
-/// <summary>sock_extended_err of a zero-copy notification.</summary>
+/// <summary>A sock_extended_err.</summary>
 internal readonly record struct ExtendedError(long Errno, long Origin, long Type, long Code, long Info, long Data)
 {
-    private const long OriginZeroCopy = 5, CodeCopied = 1;
-
-    public static ExtendedError From(ZeroCopyNotification notification) =>
-        new(0, OriginZeroCopy, 0, notification.Copied ? CodeCopied : 0, notification.First, notification.Last);
+    public static ExtendedError Read(ReadOnlySpan<byte> bytes) => new(
+        BinaryPrimitives.ReadUInt32LittleEndian(bytes), bytes[4], bytes[5], bytes[6], BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]), BinaryPrimitives.ReadUInt32LittleEndian(bytes[12..]));
 
     /// <summary>By the names that scripts use.</summary>
     public long Field(string name) => name switch
@@ -43,11 +61,15 @@ internal sealed class MessageArgument
             ? message
             : throw new DrillStop(DrillOutcome.Failed, expression.At, "a msghdr is expected here, as in {msg_name(...)=..., msg_iov(1)=[{..., 1000}], msg_flags=0}");
         _control = _message.Get("msg_control") as ArrayExpression;
+        ControlSpace = new byte[_message.Get("msg_control") is null ? 0 : 1024];
         Lengths = Arguments.Vectors(_message.Get("msg_iov")!);
     }
 
     /// <summary>Bytes in each piece of the vector.</summary>
     public int[] Lengths { get; }
+
+    /// <summary>Where control messages go; none when the script does not mention them.</summary>
+    public byte[] ControlSpace { get; }
 
     public bool HasControl => _control is { Items.Count: > 0 };
 

@@ -1,190 +1,86 @@
-using System.Net.Sockets;
+using System.Buffers.Binary;
+using System.Text;
+using Penstock.Bsd;
 using Penstock.Sockets;
-using Penstock.Tcp;
-using Penstock.Time;
 
 namespace Penstock.Drill;
 
-/// <summary>setsockopt, getsockopt, fcntl and ioctl, for the options that the stack has; another one skips the script.</summary>
+/// <summary>setsockopt, getsockopt, fcntl and ioctl, for what the stack has; anything else skips the script.</summary>
 internal sealed partial class SystemCalls
 {
-    private const long LevelIp = 0, LevelSocket = 1, LevelTcp = 6, IpReceiveError = 11, TcpInq = 36;
-
     internal const string NoFastOpen = "the stack does not speak TCP Fast Open";
 
-    private static CallOutcome SetOption(Descriptor descriptor, Arguments arguments)
+    private static CallOutcome SetOption(SocketFile socket, Arguments arguments)
     {
-        long level = arguments.Long(1);
-        long name = arguments.Long(2);
-        Expression given = arguments[3] is ArrayExpression { Items.Count: 1 } array ? array.Items[0] : arguments[3];
-        if ((level, name) == (LevelTcp, 13) && given is StringExpression algorithm)
-        {
-            if (!Penstock.Tcp.Congestion.CongestionControl.Available.Contains(algorithm.Bytes.TrimEnd('\0')))
-            {
-                return CallOutcome.Fail(Errno.EPERM);
-            }
-
-            descriptor.Change(c => c.SetCongestionControl(algorithm.Bytes.TrimEnd('\0')));
-            return new CallOutcome(0);
-        }
-
-        if ((level, name) == (LevelSocket, 13) && given is StructExpression { Kind: StructKind.Linger } linger)
-        {
-            return SetLinger(descriptor, linger);
-        }
-
-        long value = Arguments.Long(given);
-        if ((level, name) == (LevelSocket, 60))
-        {
-            if (value is < 0 or > 1)
-            {
-                return CallOutcome.Fail(Errno.EINVAL);
-            }
-
-            descriptor.ZeroCopy = value != 0;
-        }
-
-        if ((level, name) == (LevelTcp, 36))
-        {
-            if (value is < 0 or > 1)
-            {
-                return CallOutcome.Fail(Errno.EINVAL);
-            }
-
-            descriptor.TellsQueue = value != 0;
-        }
-
-        Action<TcpConnection>? change = NumberedOptions.Change(level, name, value);
-        if ((level, name) is (LevelTcp, 23 or 30 or 33 or 34))
+        (int level, int name) = (arguments.Int(1), arguments.Int(2));
+        if ((level, name) is (NumberedOptions.LevelTcp, 23 or 30 or 33 or 34))
         {
             throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, NoFastOpen);
         }
 
-        if (change is null)
-        {
-            throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} is not run yet");
-        }
-
-        if (NumberedOptions.Check(level, name, value) is var refused and not Errno.None)
-        {
-            return CallOutcome.Fail(refused);
-        }
-
-        descriptor.Set[(level, name)] = value;
-        descriptor.Change(change);
-        if (descriptor.Listener?.Socket is { } listener)
-        {
-            NumberedOptions.ChangeListener(listener, level, name, value);
-        }
-
-        return new CallOutcome(0);
+        byte[] value = Bytes(arguments[3] is ArrayExpression { Items: [var single] } ? single : arguments[3]);
+        int result = socket.SetOption(level, name, value.AsSpan(0, (int)Math.Clamp(arguments.Long(4, value.Length), 0, value.Length)));
+        return result == Result.Fail(Errno.ENOPROTOOPT)
+            ? throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} is not run yet")
+            : new CallOutcome(result);
     }
 
-    private static CallOutcome SetLinger(Descriptor descriptor, StructExpression linger)
+    private static byte[] Bytes(Expression value)
     {
-        bool on = Arguments.Long(linger.Get("onoff")!) != 0;
-        int seconds = (int)Arguments.Long(linger.Get("linger")!);
-        if (on && seconds > 0)
+        if (value is StringExpression text)
         {
-            throw new DrillStop(DrillOutcome.Skipped, linger.At, "close never waits in this stack: a linger time above 0 is not run");
+            return Encoding.Latin1.GetBytes(text.Bytes);
         }
 
-        descriptor.Linger = new LingerOption(on, seconds);
-        if (descriptor.Socket is { } socket)
+        if (value is not StructExpression { Kind: StructKind.Linger } linger)
         {
-            socket.LingerState = descriptor.Linger;
+            return Int(value);
         }
 
-        return new CallOutcome(0);
+        return [.. Int(linger.Get("onoff")!), .. Int(linger.Get("linger")!)];
+
+        static byte[] Int(Expression number) => BitConverter.GetBytes(unchecked((int)Arguments.Long(number)));
     }
 
-    private CallOutcome GetOption(Descriptor descriptor, Arguments arguments)
+    private static CallOutcome GetOption(SocketFile socket, Arguments arguments)
     {
-        long level = arguments.Long(1);
-        long name = arguments.Long(2);
-        TcpConnection connection = descriptor.Connection ?? Detached(descriptor);
-        if ((level, name) == (LevelTcp, 9))
-        {
-            long seconds = NumberedOptions.DeferredSeconds(descriptor.Set.GetValueOrDefault((level, name)));
-            return new CallOutcome(0) { OutputMismatch = Compare(arguments, 3, seconds, "the option's value") };
-        }
-
-        long? value = (level, name) switch
-        {
-            (LevelSocket, 4) => TakeError(connection),
-            (LevelSocket, 3) => 1,
-            (LevelSocket, 30) => descriptor.Listener is not null ? 1 : 0,
-            (LevelTcp, 36) => descriptor.TellsQueue ? 1 : 0,
-            _ when NumberedOptions.Read(connection, level, name) is { } now => now,
-            _ => descriptor.Set.TryGetValue((level, name), out long set) ? set : null,
-        };
-        if (value is not { } found)
-        {
-            throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} cannot be read here yet");
-        }
-
-        return new CallOutcome(0) { OutputMismatch = Compare(arguments, 3, found, "the option's value") };
+        byte[] value = new byte[4];
+        int result = socket.GetOption(arguments.Int(1), arguments.Int(2), value);
+        return result == Result.Fail(Errno.ENOPROTOOPT)
+            ? throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} cannot be read here yet")
+            : new CallOutcome(Math.Min(result, 0)) { OutputMismatch = Compare(arguments, 3, BinaryPrimitives.ReadInt32LittleEndian(value), "the option's value") };
     }
 
-    /// <summary>What a socket that is not connected would have: for reading options back as they took effect.</summary>
-    private TcpConnection Detached(Descriptor descriptor)
+    private CallOutcome Control(OpenFile file, Arguments arguments)
     {
-        var connection = new TcpConnection(stack, stack.OwnWorker, default, null);
-        descriptor.ApplyTo(connection);
-        connection.Discard();
-        return connection;
-    }
-
-    private static long TakeError(TcpConnection? connection)
-    {
-        if (connection is null)
-        {
-            return 0;
-        }
-
-        connection.Own();
-        SocketError error = connection.TakeError();
-        connection.Release();
-        return (long)SocketErrors.ToErrno(error);
-    }
-
-    private static CallOutcome Control(OpenFile descriptor, Arguments arguments)
-    {
-        const long ReadWrite = 2, NonBlocking = 2048;
         switch (arguments.Long(1))
         {
-            case 3: // F_GETFL
-                return new CallOutcome(ReadWrite | (descriptor.NonBlocking ? NonBlocking : 0));
-            case 4: // F_SETFL
-                descriptor.NonBlocking = (arguments.Long(2) & NonBlocking) != 0;
+            case 0 or 1030: // F_DUPFD, F_DUPFD_CLOEXEC
+                return Add(arguments.Call, file);
+            case 1 or 2: // F_GETFD, F_SETFD: nothing is ever executed
                 return new CallOutcome(0);
-            case 1 or 2:
+            case 3: // F_GETFL
+                return new CallOutcome(file.StatusFlags);
+            case 4: // F_SETFL
+                file.StatusFlags = arguments.Int(2);
                 return new CallOutcome(0);
             default:
                 throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this fcntl is not run yet");
         }
     }
 
-    private static CallOutcome Ioctl(Descriptor descriptor, Arguments arguments)
+    private static CallOutcome DeviceControl(OpenFile file, Arguments arguments)
     {
-        if (descriptor.Connection is not { } connection)
-        {
-            return CallOutcome.Fail(Errno.EINVAL);
-        }
-
-        long value = arguments.Long(1) switch
-        {
-            21531 => connection.ReadableUpToMark, // SIOCINQ, FIONREAD
-            21521 => connection.UnacknowledgedBytes, // SIOCOUTQ
-            35147 => connection.NotSentBytes, // SIOCOUTQNSD
-            35077 => connection.IsAtMark ? 1 : 0, // SIOCATMARK
-            _ => throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this ioctl is not run yet"),
-        };
-        return new CallOutcome(0) { OutputMismatch = Compare(arguments, 2, value, "the value it gives") };
+        int value = arguments.IsEllipsis(2) ? 0 : (int)(Arguments.TryLong(arguments[2]) ?? 0);
+        int result = file.Control((ulong)arguments.Long(1), ref value);
+        return result == Result.Fail(Errno.ENOTTY)
+            ? throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this ioctl is not run yet")
+            : new CallOutcome(result) { OutputMismatch = Compare(arguments, 2, value, "the value it gives") };
     }
 
-    private static string? Compare(Arguments arguments, int index, long found, string what) =>
-        arguments.IsEllipsis(index) || arguments[index] is ArrayExpression { Items: [EllipsisExpression] } || Arguments.Long(arguments[index]) == found
+    /// <summary>Values are ints of C, however the script writes their 32 bits.</summary>
+    private static string? Compare(Arguments arguments, int index, int found, string what) =>
+        arguments.IsEllipsis(index) || arguments[index] is ArrayExpression { Items: [EllipsisExpression] } || arguments.Int(index) == found
             ? null
             : $"{what} should be {ScriptPrinter.Print(arguments[index])} but is {Text(found)}";
 }

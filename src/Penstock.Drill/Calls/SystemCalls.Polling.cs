@@ -1,92 +1,72 @@
 using System.Globalization;
+using Penstock.Bsd;
 using Penstock.Sockets;
-using Penstock.Time;
 
 namespace Penstock.Drill;
 
 /// <summary>poll and epoll.</summary>
 internal sealed partial class SystemCalls
 {
-    private SystemCallAttempt Poll(Arguments arguments)
+    private CallOutcome Poll(Arguments arguments)
     {
         if (arguments[0] is not ArrayExpression array)
         {
             throw new DrillStop(DrillOutcome.Failed, arguments[0].At, "an array of pollfd is expected here, as in [{fd=4, events=POLLIN, revents=POLLIN}]");
         }
 
-        long timeout = arguments.Long(2);
-        CallOutcome? Look(bool force)
+        var entries = new PollEntry[array.Items.Count];
+        for (int i = 0; i < entries.Length; i++)
         {
-            int ready = 0;
-            string? mismatch = null;
-            foreach (Expression item in array.Items)
-            {
-                var entry = (StructExpression)item;
-                long events = Arguments.Long(entry.Get("events")!);
-                long number = Arguments.Long(entry.Get("fd")!);
-                long found = number < 0 ? 0
-                    : _open.TryGetValue(number, out OpenFile? file) ? file.Poll() & (events | PollEvents.Error | PollEvents.HangUp)
-                    : PollEvents.Invalid;
-                ready += found != 0 ? 1 : 0;
-                if (mismatch is null && entry.Get("revents") is { } wanted and not EllipsisExpression && Arguments.Long(wanted) != found)
-                {
-                    mismatch = $"revents of descriptor {number} should be {ScriptPrinter.Print(wanted)} but is {PollEvents.Text(found)}";
-                }
-            }
-
-            return ready > 0 || force || timeout == 0 ? new CallOutcome(ready) { OutputMismatch = mismatch } : null;
+            long number = Number(i, "fd");
+            entries[i] = new PollEntry(number is >= 0 and <= int.MaxValue ? _files[(int)number] : null, (PollMask)Number(i, "events")) { IsIgnored = number < 0 };
         }
 
-        return Waiting(Look, timeout);
+        int result = Polling.Poll(_pace, entries, arguments.Long(2));
+        string? mismatch = null;
+        for (int i = 0; i < entries.Length; i++)
+        {
+            if (mismatch is null && Entry(i).Get("revents") is { } wanted and not EllipsisExpression && Arguments.Long(wanted) != (long)entries[i].Found)
+            {
+                mismatch = $"revents of descriptor {Number(i, "fd")} should be {ScriptPrinter.Print(wanted)} but is {PollNames.Text(entries[i].Found)}";
+            }
+        }
+
+        return new CallOutcome(result) { OutputMismatch = mismatch };
+
+        StructExpression Entry(int i) => (StructExpression)array.Items[i];
+
+        long Number(int i, string field) => Arguments.Long(Entry(i).Get(field)!);
     }
 
     private CallOutcome EpollControl(OpenFile file, Arguments arguments)
     {
-        long number = arguments.Long(2);
-        if (!_open.TryGetValue(number, out OpenFile? target))
+        if (File(arguments, 2) is not { } target)
         {
-            return CallOutcome.Fail(Errno.EBADF);
+            return Fail(Errno.EBADF);
         }
 
-        if (file is not EpollInstance epoll || file == target)
+        if (file is not EpollFile epoll)
         {
-            return CallOutcome.Fail(Errno.EINVAL);
+            return Fail(Errno.EINVAL);
         }
 
-        if (target is ZeroFile)
-        {
-            return CallOutcome.Fail(Errno.EPERM); // as regular files, which are always ready
-        }
-
-        (long events, long data) = arguments.IsEllipsis(3) || arguments.IsNull(3) ? (0, 0) : EpollEvent(arguments[3]);
-        Errno error = epoll.Control(arguments.Long(1), number, target, events, data);
-        return error == Errno.None ? new CallOutcome(0) : CallOutcome.Fail(error);
+        (uint events, ulong data) = arguments.IsEllipsis(3) || arguments.IsNull(3) ? default : EpollEvent(arguments[3]);
+        return new CallOutcome(epoll.Control(arguments.Int(1), arguments.Int(2), target, events, data));
     }
 
-    private static SystemCallAttempt EpollWait(OpenFile file, Arguments arguments)
+    private static CallOutcome EpollWait(OpenFile file, Arguments arguments)
     {
-        if (file is not EpollInstance epoll)
+        if (file is not EpollFile epoll)
         {
-            return Done(CallOutcome.Fail(Errno.EINVAL));
+            return Fail(Errno.EINVAL);
         }
 
-        int most = (int)arguments.Long(2);
-        if (most <= 0)
-        {
-            return Done(CallOutcome.Fail(Errno.EINVAL));
-        }
-
-        long timeout = arguments.Long(3);
-        return Waiting(
-            force =>
-            {
-                List<(long Events, long Data)> found = epoll.Take(most);
-                return found.Count > 0 || force || timeout == 0 ? new CallOutcome(found.Count) { OutputMismatch = EpollMismatch(arguments, found) } : null;
-            },
-            timeout);
+        var found = new List<(uint Events, ulong Data)>();
+        int result = epoll.Wait(arguments.Int(2), arguments.Long(3), (_, events, data) => found.Add((events, data)));
+        return new CallOutcome(result) { OutputMismatch = EpollMismatch(arguments, found) };
     }
 
-    private static string? EpollMismatch(Arguments arguments, List<(long Events, long Data)> found)
+    private static string? EpollMismatch(Arguments arguments, List<(uint Events, ulong Data)> found)
     {
         if (arguments.IsEllipsis(1))
         {
@@ -101,10 +81,10 @@ internal sealed partial class SystemCalls
                 continue;
             }
 
-            (long events, long data) = EpollEvent(wanted[i]);
+            (uint events, ulong data) = EpollEvent(wanted[i]);
             if (events != found[i].Events)
             {
-                return $"events should be {PollEvents.Text(events, "EPOLL")} but are {PollEvents.Text(found[i].Events, "EPOLL")}";
+                return $"events should be {PollNames.Text((PollMask)events, "EPOLL")} but are {PollNames.Text((PollMask)found[i].Events, "EPOLL")}";
             }
 
             if (data != found[i].Data)
@@ -116,7 +96,7 @@ internal sealed partial class SystemCalls
         return null;
     }
 
-    private static (long Events, long Data) EpollEvent(Expression expression)
+    private static (uint Events, ulong Data) EpollEvent(Expression expression)
     {
         if (expression is not StructExpression { Kind: StructKind.EpollEvent } given)
         {
@@ -124,13 +104,6 @@ internal sealed partial class SystemCalls
         }
 
         Expression? data = given.Get("fd") ?? given.Get("ptr") ?? given.Get("u32") ?? given.Get("u64");
-        return (Arguments.Long(given.Get("events")!), data is null ? 0 : Arguments.Long(data));
+        return ((uint)Arguments.Long(given.Get("events")!), data is null ? 0 : (ulong)Arguments.Long(data));
     }
-
-    /// <summary>A call with a timeout in milliseconds: 0 looks once, below 0 waits for ever.</summary>
-    private static SystemCallAttempt Waiting(Func<bool, CallOutcome?> look, long milliseconds) => new(() => look(false))
-    {
-        TimeoutNanos = milliseconds < 0 ? null : milliseconds * Nanos.PerMillisecond,
-        OnTimeout = () => look(true),
-    };
 }

@@ -1,5 +1,6 @@
+using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
+using Penstock.Bsd;
 using Penstock.Ip;
 using Penstock.Sockets;
 using Penstock.Tcp;
@@ -7,14 +8,26 @@ using Penstock.Tcp;
 namespace Penstock.Drill;
 
 /// <summary>
-/// Linux's socket calls over the stack's internal faces: the descriptors of one run and what each call does to them. It never waits: a call that has
-/// to is an attempt that says so.
+/// The socket calls of a script: reads their arguments, makes them (Penstock.Bsd knows how), and says whether they did what the script expects. Holds the descriptors of one run.
 /// </summary>
-internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint defaultRemote, ushort defaultPort, VirtualFiles files)
+internal sealed partial class SystemCalls
 {
-    private readonly Dictionary<long, OpenFile> _open = [];
+    private readonly NetworkStack _stack;
+    private readonly Pace _pace;
+    private readonly IPEndPoint _defaultRemote;
+    private readonly ushort _defaultPort;
+    private readonly VirtualFiles _virtualFiles;
+    private readonly DescriptorTable _files;
     private readonly List<TcpConnection> _seen = [];
-    private readonly List<TcpSocketListener> _listeners = [];
+    private readonly HashSet<int> _listened = [];
+    private readonly List<CallMemory> _kept = [];
+    private int _number;
+
+    public SystemCalls(NetworkStack stack, Pace pace, IPEndPoint defaultRemote, ushort defaultPort, VirtualFiles files)
+    {
+        (_stack, _pace, _defaultRemote, _defaultPort, _virtualFiles) = (stack, pace, defaultRemote, defaultPort, files);
+        _files = new DescriptorTable(() => _number, static _ => { });
+    }
 
     /// <summary>An active open has begun, with these ports.</summary>
     public event Action<ushort, ushort>? Connecting;
@@ -25,12 +38,12 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
     /// <summary>The connection that assertions look at: the one that was last opened or accepted.</summary>
     public TcpConnection? Watched { get; private set; }
 
-    public bool IsListening(ushort port) => _listeners.Exists(l => l.LocalEndPoint.Port == port);
+    public bool IsListening(ushort port) => _listened.Contains(port);
 
     /// <summary>Every connection there is, those without a descriptor included.</summary>
     public IEnumerable<TcpConnection> Connections()
     {
-        foreach (FlowEntry entry in stack.Tcp.Flows.Snapshot())
+        foreach (FlowEntry entry in _stack.Tcp.Flows.Snapshot())
         {
             if (entry is TcpConnection connection && !_seen.Contains(connection))
             {
@@ -41,17 +54,27 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
         return _seen;
     }
 
+    /// <summary>The end of a run: as if everything was closed, but nothing is sent any more that would have to be answered.</summary>
     public void AbortAll()
     {
-        foreach (OpenFile file in _open.Values)
+        foreach (OpenFile file in _files.Open)
         {
-            file.Abort();
+            (file as SocketFile)?.Disconnect();
         }
 
-        _open.Clear();
+        _files.CloseAll(static _ => true);
     }
 
-    public SystemCallAttempt Prepare(SystemCall call)
+    /// <summary>Every call there is; docs/drill.md lists them.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        "accept", "accept4", "bind", "close", "connect", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "fcntl", "getsockopt", "ioctl", "listen",
+        "open", "pipe", "pipe2", "poll", "read", "readv", "recv", "recvfrom", "recvmsg", "send", "sendfile", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "splice",
+        "write", "writev",
+    ];
+
+    /// <summary>Makes a call; waits as it does. To be judged when it has returned.</summary>
+    public CallOutcome Run(SystemCall call)
     {
         if (!Names.Contains(call.Name))
         {
@@ -64,130 +87,106 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
         switch (call.Name)
         {
             case "socket":
-                return Done(Socket(arguments));
+                return Socket(arguments);
             case "poll":
                 return Poll(arguments);
             case "epoll_create":
-                return Done(arguments.Long(0) > 0 ? Fresh(new EpollInstance()) : CallOutcome.Fail(Errno.EINVAL));
+                return arguments.Long(0) > 0 ? Add(call, new EpollFile(_pace)) : Fail(Errno.EINVAL);
             case "epoll_create1":
-                return Done(Fresh(new EpollInstance()));
+                return Add(call, new EpollFile(_pace));
             case "pipe" or "pipe2":
-                return Done(Pipe(arguments));
+                return Pipe(arguments);
             case "open":
-                return Done(OpenFile(arguments));
+                return Open(arguments);
         }
 
-        if (!_open.TryGetValue(arguments.Long(0), out OpenFile? file))
+        if (File(arguments, 0) is not { } file)
         {
-            return Done(CallOutcome.Fail(Errno.EBADF));
+            return Fail(Errno.EBADF);
         }
 
-        SystemCallAttempt? attempt = call.Name switch
+        switch (call.Name)
         {
-            "close" => Done(Close(arguments)),
-            "fcntl" => Done(Control(file, arguments)),
-            "epoll_ctl" => Done(EpollControl(file, arguments)),
-            "epoll_wait" or "epoll_pwait" => EpollWait(file, arguments),
-            "splice" => Splice(file, arguments),
-            "sendfile" => SendFile(file, arguments),
-            "read" when file is not Descriptor => Done(ReadFile(file, arguments)),
-            "write" when file is not Descriptor => Done(WriteFile(file, arguments)),
-            _ => null,
-        };
-        if (attempt is not null)
-        {
-            return attempt;
+            case "close":
+                return new CallOutcome(_files.Close(arguments.Int(0)));
+            case "fcntl":
+                return Control(file, arguments);
+            case "ioctl":
+                return DeviceControl(file, arguments);
+            case "read" or "readv":
+                return Read(file, arguments);
+            case "write" or "writev":
+                return Write(file, arguments);
+            case "splice":
+                return Splice(file, arguments);
+            case "epoll_ctl":
+                return EpollControl(file, arguments);
+            case "epoll_wait" or "epoll_pwait":
+                return EpollWait(file, arguments);
         }
 
-        if (file is not Descriptor socket)
+        if (file is not SocketFile socket)
         {
-            return Done(CallOutcome.Fail(Errno.ENOTSOCK));
+            return Fail(Errno.ENOTSOCK);
         }
 
         return call.Name switch
         {
-            "bind" => Done(Bind(socket, arguments)),
-            "listen" => Done(Listen(socket, arguments)),
-            "accept" or "accept4" => Accept(socket, call.Name == "accept4" ? arguments.Long(3, 0) : 0),
+            "bind" => new CallOutcome(socket.Bind(arguments.Address(1) ?? new IPEndPoint(IPAddress.Any, _defaultPort))),
+            "listen" => Listen(socket, arguments),
+            "accept" or "accept4" => Accept(socket, arguments),
             "connect" => Connect(socket, arguments),
-            "shutdown" => Done(Shutdown(socket, arguments)),
-            "ioctl" => Done(Ioctl(socket, arguments)),
-            "read" or "recv" or "recvfrom" or "readv" or "recvmsg" => Receive(socket, call.Name, arguments),
-            "write" or "send" or "sendto" or "writev" or "sendmsg" => Send(socket, call.Name, arguments),
-            "setsockopt" => Done(SetOption(socket, arguments)),
-            "getsockopt" => Done(GetOption(socket, arguments)),
-            _ => Done(CallOutcome.Fail(Errno.EINVAL)),
+            "shutdown" => new CallOutcome(socket.Shutdown(arguments.Int(1))),
+            "recv" or "recvfrom" or "recvmsg" => Receive(socket, arguments),
+            "send" or "sendto" or "sendmsg" => Send(socket, arguments),
+            "sendfile" => SendFile(socket, arguments),
+            "setsockopt" => SetOption(socket, arguments),
+            _ => GetOption(socket, arguments),
         };
     }
 
-    /// <summary>Every call there is; docs/drill.md lists them.</summary>
-    public static IReadOnlyList<string> Names { get; } =
-    [
-        "accept", "accept4", "bind", "close", "connect", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "fcntl", "getsockopt", "ioctl", "listen",
-        "open", "pipe", "pipe2", "poll", "read", "readv", "recv", "recvfrom", "recvmsg", "send", "sendfile", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "splice",
-        "write", "writev",
-    ];
-
-    /// <summary>Null when the outcome is what the script expects, else a sentence. Gives a new descriptor the script's number.</summary>
-    public string? Judge(SystemCall call, CallOutcome outcome)
+    /// <summary>Null when the outcome is what the script expects, else a sentence.</summary>
+    public static string? Judge(SystemCall call, CallOutcome outcome)
     {
         long? wanted = call.Result is AnyResult ? null : Arguments.Long(call.Result);
-        if (outcome.Error == Errno.None && call.ErrorName is null && _fresh is { } fresh)
-        {
-            long number = wanted ?? NextFree();
-            if (number < 0 || _open.ContainsKey(number))
-            {
-                fresh.Abort();
-                _fresh = null;
-                return $"{call.Name}(...) gave a new descriptor, but {number} cannot be its number";
-            }
-
-            _open[number] = fresh;
-            _fresh = null;
-            ArmEpolls();
-            return outcome.OutputMismatch;
-        }
-
-        if (_fresh is not null)
-        {
-            _fresh.Abort();
-            _fresh = null;
-        }
-
-        ArmEpolls();
-
         string actual = outcome.Error == Errno.None ? Text(outcome.Result) : $"-1 {outcome.Error}";
         string expected = call.ErrorName is null ? wanted is null ? "anything" : Text(wanted.Value) : $"{Text(wanted ?? -1)} {call.ErrorName}";
         bool fits = wanted is null
-            || (outcome.Result == wanted
-                && (outcome.Error == Errno.None) == (call.ErrorName is null)
-                && (call.ErrorName is null || (Symbols.TryGet(call.ErrorName, out long number2) && number2 == (long)outcome.Error)));
+            || (call.ErrorName is null
+                ? outcome.Result >= 0 && outcome.Result == wanted
+                : wanted == -1 && outcome.Result < 0 && Symbols.TryGet(call.ErrorName, out long number) && number == -outcome.Result);
         return !fits ? $"{call.Name}(...) should give {expected} but gives {actual}" : outcome.OutputMismatch;
     }
 
-    private static string Text(long value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
+    private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>What a call has just made, until the script has given it a number.</summary>
-    private OpenFile? _fresh;
+    private static CallOutcome Fail(Errno error) => new(Result.Fail(error));
 
-    private CallOutcome Fresh(OpenFile file)
+    private OpenFile? File(Arguments arguments, int index) => arguments.Long(index) is >= 0 and <= int.MaxValue and var number ? _files[(int)number] : null;
+
+    /// <summary>A new descriptor, with the number that the script writes as the call's result.</summary>
+    private CallOutcome Add(SystemCall call, OpenFile file)
     {
-        _fresh = file;
-        return new CallOutcome(NextFree());
+        bool hasNumber = call.ErrorName is null && call.Result is not AnyResult;
+        return Add(file, hasNumber ? Arguments.Long(call.Result) : NextFree(), call.Name);
     }
 
-    private void ArmEpolls()
+    private CallOutcome Add(OpenFile file, long number, string name)
     {
-        foreach (OpenFile file in _open.Values)
+        if (number is < 0 or > int.MaxValue || _files[(int)number] is not null)
         {
-            (file as EpollInstance)?.Arm();
+            file.Close();
+            throw DrillStop.Failed($"{name}(...) gave a new descriptor, but {number} cannot be its number");
         }
+
+        _number = (int)number;
+        return new CallOutcome(_files.Add(file));
     }
 
-    private long NextFree()
+    private int NextFree()
     {
-        long number = 3;
-        while (_open.ContainsKey(number))
+        int number = 3;
+        while (_files[number] is not null)
         {
             number++;
         }
@@ -195,184 +194,60 @@ internal sealed partial class SystemCalls(NetworkStack stack, IPEndPoint default
         return number;
     }
 
-    private static SystemCallAttempt Done(CallOutcome outcome) => new(() => outcome);
-
     private CallOutcome Socket(Arguments arguments)
     {
         long type = arguments.Long(1, 1);
-        const long NonBlocking = 2048, CloseOnExec = 524288;
+        const long CloseOnExec = 524288;
         if (arguments.Long(0, 2) == 10)
         {
             throw DrillStop.Skipped(ScriptRun.NoIpv6);
         }
 
-        if (arguments.Long(0, 2) != 2 || (type & ~(NonBlocking | CloseOnExec)) != 1 || arguments.Long(2, 6) is not (0 or 6))
+        if (arguments.Long(0, 2) != 2 || (type & ~(OpenFile.NonBlockFlag | CloseOnExec)) != 1 || arguments.Long(2, 6) is not (0 or 6))
         {
             throw DrillStop.Skipped("the stack has TCP sockets only");
         }
 
-        return Fresh(new Descriptor { NonBlocking = (type & NonBlocking) != 0 });
+        return Add(arguments.Call, new SocketFile(_stack, _pace) { NonBlocking = (type & OpenFile.NonBlockFlag) != 0 });
     }
 
-    private CallOutcome Bind(Descriptor descriptor, Arguments arguments)
+    private CallOutcome Listen(SocketFile socket, Arguments arguments)
     {
-        if (descriptor.Bound is not null || descriptor.Socket is not null)
+        int result = socket.Listen(arguments.Int(1));
+        if (result == 0)
         {
-            return CallOutcome.Fail(Errno.EINVAL);
+            LastListenPort = (ushort)socket.LocalEndPoint.Port;
+            _listened.Add(socket.LocalEndPoint.Port);
         }
 
-        IPEndPoint address = arguments.Address(1) ?? new IPEndPoint(IPAddress.Any, defaultPort);
-        if (!address.Address.Equals(IPAddress.Any) && !stack.Ip.IsLocal(Wire.IpAddress.From(address.Address)))
-        {
-            return CallOutcome.Fail(Errno.EADDRNOTAVAIL);
-        }
-
-        descriptor.Bound = address;
-        return new CallOutcome(0);
+        return new CallOutcome(result);
     }
 
-    private CallOutcome Listen(Descriptor descriptor, Arguments arguments)
+    private CallOutcome Accept(SocketFile socket, Arguments arguments)
     {
-        if (descriptor.Socket is not null)
+        int result = socket.Accept((arguments.Long(3, 0) & OpenFile.NonBlockFlag) != 0, out SocketFile? accepted);
+        if (accepted is null)
         {
-            return CallOutcome.Fail(Errno.EINVAL);
-        }
-
-        if (descriptor.Listener is not null)
-        {
-            return new CallOutcome(0);
-        }
-
-        try
-        {
-            descriptor.Listener = stack.ListenTcp(new TcpListenOptions(descriptor.Bound ?? new IPEndPoint(IPAddress.Any, 0))
-            {
-                Backlog = (int)Math.Clamp(arguments.Long(1), 1, int.MaxValue),
-                Prepare = descriptor.ApplyTo,
-                MaximumSegmentSize = descriptor.Set.TryGetValue((6, 2), out long most) && most > 0 ? (int)most : null,
-                DeferAccept = descriptor.Set.TryGetValue((6, 9), out long wait) && wait > 0 ? TimeSpan.FromSeconds(wait) : null,
-                SynAckRetries = descriptor.Set.TryGetValue((6, 7), out long retries) ? (int)retries : null,
-                WindowClamp = descriptor.Set.TryGetValue((6, 10), out long clamp) && clamp > 0 ? (int)clamp : null,
-                ReceiveBufferSize = descriptor.Set.TryGetValue((1, 8), out long size) ? (int)size : null,
-            });
-        }
-        catch (SocketException refused)
-        {
-            return CallOutcome.Fail(SocketErrors.ToErrno(refused.SocketErrorCode));
-        }
-
-        _listeners.Add(descriptor.Listener);
-        LastListenPort = (ushort)descriptor.Listener.LocalEndPoint.Port;
-        return new CallOutcome(0);
-    }
-
-    private SystemCallAttempt Accept(Descriptor descriptor, long flags) => new(() =>
-    {
-        if (descriptor.Listener is not { } listener)
-        {
-            return CallOutcome.Fail(Errno.EINVAL);
-        }
-
-        if (listener.TryAccept() is not { } socket)
-        {
-            return descriptor.NonBlocking ? CallOutcome.Fail(Errno.EAGAIN) : null;
+            return new CallOutcome(result);
         }
 
         Connections();
-        Watched = socket.Connection;
-        var accepted = new Descriptor { Socket = socket, WasConnected = true, NonBlocking = (flags & 2048) != 0 };
-        accepted.InheritFrom(descriptor);
-        return Fresh(accepted);
-    });
-
-    private SystemCallAttempt Connect(Descriptor descriptor, Arguments arguments)
-    {
-        if (descriptor.Listener is not null)
-        {
-            return Done(CallOutcome.Fail(Errno.EISCONN));
-        }
-
-        if (descriptor.Socket is not null && !descriptor.IsConnecting && descriptor.WasConnected)
-        {
-            return Done(CallOutcome.Fail(Errno.EISCONN));
-        }
-
-        bool again = descriptor.IsConnecting;
-        if (!again)
-        {
-            try
-            {
-                TcpSocket socket = stack.BeginConnectTcp(
-                    arguments.Address(1) ?? defaultRemote,
-                    new TcpConnectOptions { LocalEndPoint = descriptor.Bound, Prepare = descriptor.ApplyTo });
-                descriptor.Socket = socket;
-                socket.LingerState = descriptor.Linger;
-                Watched = socket.Connection;
-                Connections();
-                Connecting?.Invoke((ushort)socket.LocalEndPoint.Port, (ushort)socket.RemoteEndPoint.Port);
-            }
-            catch (SocketException failed)
-            {
-                return Done(CallOutcome.Fail(SocketErrors.ToErrno(failed.SocketErrorCode)));
-            }
-
-            descriptor.IsConnecting = true;
-        }
-
-        return new SystemCallAttempt(() =>
-        {
-            TcpConnection connection = descriptor.Connection!;
-            switch (connection.State)
-            {
-                case TcpConnectionState.SynSent or TcpConnectionState.SynReceived:
-                    return descriptor.NonBlocking ? CallOutcome.Fail(again ? Errno.EALREADY : Errno.EINPROGRESS) : null;
-                case TcpConnectionState.Closed when !descriptor.WasConnected:
-                    descriptor.IsConnecting = false;
-                    SocketError error = connection.TakeError();
-                    descriptor.Socket!.Dispose();
-                    descriptor.Socket = null;
-                    return CallOutcome.Fail(error == SocketError.Success ? Errno.ECONNABORTED : SocketErrors.ToErrno(error));
-                default:
-                    descriptor.IsConnecting = false;
-                    descriptor.WasConnected = true;
-                    return new CallOutcome(0);
-            }
-        });
+        Watched = accepted.Connection;
+        return Add(arguments.Call, accepted);
     }
 
-    private CallOutcome Close(Arguments arguments)
+    private CallOutcome Connect(SocketFile socket, Arguments arguments)
     {
-        _open.Remove(arguments.Long(0), out OpenFile? file);
-        foreach (OpenFile other in _open.Values)
+        TcpConnection? before = socket.Connection;
+        int begun = socket.BeginConnect(arguments.Address(1) ?? _defaultRemote);
+        if (socket.Connection is { } connection && connection != before)
         {
-            (other as EpollInstance)?.Forget(file!);
+            // Told before the call waits: the script may look at the SYN.
+            Watched = connection;
+            Connections();
+            Connecting?.Invoke(connection.Key.LocalPort, connection.Key.RemotePort);
         }
 
-        file!.Close();
-        return new CallOutcome(0);
-    }
-
-    private static CallOutcome Shutdown(Descriptor descriptor, Arguments arguments)
-    {
-        long how = arguments.Long(1);
-        if (how is < 0 or > 2)
-        {
-            return CallOutcome.Fail(Errno.EINVAL);
-        }
-
-        if (descriptor.Socket is not { } socket)
-        {
-            return CallOutcome.Fail(Errno.ENOTCONN);
-        }
-
-        try
-        {
-            socket.Shutdown((SocketShutdown)how);
-            return new CallOutcome(0);
-        }
-        catch (SocketException wrong)
-        {
-            return CallOutcome.Fail(SocketErrors.ToErrno(wrong.SocketErrorCode));
-        }
+        return new CallOutcome(socket.FinishConnect(begun));
     }
 }

@@ -123,9 +123,6 @@ internal sealed partial class TcpConnection
     /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
     public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
 
-    /// <summary>How much may be read before an urgent byte that is read apart; the largest number when there is none.</summary>
-    public int BytesBeforeUrgent => _urgentState == UrgentNone || _urgentInline || _copiedSeq.After(_urgentSequence) ? int.MaxValue : _urgentSequence.Since(_copiedSeq);
-
     private bool IsUrgentByteNext => _urgentState != UrgentNone && _copiedSeq == _urgentSequence;
 
     private int TakeRun(Span<byte> destination)

@@ -169,6 +169,123 @@ public class SystemCallTests
         +0 read(9, ..., 10) = -1 EBADF
         """);
 
+    [Fact]
+    public void A_pipe_without_a_reader_breaks_a_splice_before_it_takes_bytes() => Passes(
+        """
+        +0 pipe([5, 6]) = 0
+        +0 < P. 1:101(100) ack 1 win 65535
+        +0 > . 1:1(0) ack 101
+        +0 close(5) = 0
+        +0 splice(4, NULL, 6, NULL, 100, 0) = -1 EPIPE
+        +0 ioctl(4, SIOCINQ, [100]) = 0
+        """);
+
+    [Fact]
+    public void A_splice_and_a_read_wait_for_the_pipe() => Passes(
+        """
+        +0 pipe([5, 6]) = 0
+        +0...0.1 splice(5, NULL, 4, NULL, 300, 0) = 300
+        +.1 write(6, ..., 300) = 300
+        +0 > P. 1:301(300) ack 1
+        +.01 < . 1:1(0) ack 301 win 65535
+        +0...0.1 read(5, ..., 10) = 10
+        +.1 write(6, ..., 10) = 10
+        +0 write(6, ..., 65536) = 65536
+        +0 < P. 1:101(100) ack 301 win 65535
+        +0 > . 301:301(0) ack 101
+        +0...0.1 splice(4, NULL, 6, NULL, 100, 0) = 100
+        +.1 read(5, ..., 4096) = 4096
+        +0 ioctl(5, FIONREAD, [61540]) = 0
+        +0 pipe2([7, 8], O_NONBLOCK) = 0
+        +0 splice(7, NULL, 4, NULL, 300, 0) = -1 EAGAIN
+        +0 splice(4, NULL, 8, NULL, 300, 0) = -1 EAGAIN
+        """);
+
+    [Theory]
+    [InlineData("0.1", "+.1 < . 1:1(0) ack 102 win 65535")]
+    [InlineData("1", "+.21 > FP. 1:101(100) ack 1\n+.42 > FP. 1:101(100) ack 1")]
+    public void A_close_lingers_until_all_is_acknowledged_or_its_time_is_over(string end, string meanwhile) => Passes(
+        $$"""
+        +0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=1}, 8) = 0
+        +0 write(4, ..., 100) = 100
+        +0 > P. 1:101(100) ack 1
+        +0...{{end}} close(4) = 0
+        +0 > F. 101:101(0) ack 1
+        {{meanwhile}}
+        """);
+
+    [Fact]
+    public void A_descriptor_has_flags_and_may_be_doubled() => Passes(
+        """
+        +0 ioctl(4, FIONBIO, [1]) = 0
+        +0 read(4, ..., 10) = -1 EAGAIN
+        +0 fcntl(4, F_GETFL) = O_RDWR|O_NONBLOCK
+        +0 fcntl(4, F_DUPFD, 0) = 7
+        +0 close(4) = 0
+        +0 write(7, ..., 10) = 10
+        +0 > P. 1:11(10) ack 1
+        +.01 < . 1:1(0) ack 11 win 65535
+        +0 pipe([5, 6]) = 0
+        +0 fcntl(5, F_GETFL) = O_RDONLY
+        +0 fcntl(6, F_GETFL) = O_WRONLY
+        """);
+
+    [Fact]
+    public void Urgent_data_ends_what_can_be_read_and_marks_its_message() => Passes(
+        """
+        +0 < PU. 1:11(10) ack 1 win 65535 urg 5
+        +0 > . 1:1(0) ack 11
+        +0 ioctl(4, SIOCINQ, [4]) = 0
+        +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 1}], msg_flags=MSG_OOB, msg_control=...}, MSG_OOB) = 1
+        +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0, msg_control=...}, 0) = 4
+        """);
+
+    [Fact]
+    public void Control_messages_without_a_place_are_told_to_be_cut_off() => Passes(
+        """
+        +0 < P. 1:11(10) ack 1 win 65535
+        +0 > . 1:1(0) ack 11
+        +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=MSG_CTRUNC}, 0) = 10
+        """);
+
+    [Fact]
+    public void What_a_call_cannot_do_is_told_with_the_error_that_Linux_gives() => Passes(
+        """
+        +0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "nosuch", 6) = -1 ENOENT
+        +0 shutdown(4, SHUT_WR) = 0
+        +0 > F. 1:1(0) ack 1
+        +0 write(4, NULL, 10) = -1 EPIPE
+        +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 5
+        +0 read(5, ..., 0) = 0
+        +0 recv(5, ..., 0, 0) = -1 ENOTCONN
+        +0 `dd if=/dev/zero of=/no/where bs=1 count=1500 status=none`
+        +0 open("/no/where", O_RDONLY) = 6
+        +0 epoll_create1(0) = 7
+        +0 epoll_ctl(7, EPOLL_CTL_ADD, 6, {events=EPOLLIN, fd=6}) = -1 EPERM
+        +.01 < . 1:1(0) ack 2 win 65535
+        """);
+
+    [Theory]
+    [InlineData("read(4, ..., -1) = 0")]
+    [InlineData("writev(4, [{..., 10}, {..., -5}], 2) = 5")]
+    [InlineData("readv(4, [{..., 268435456}, {..., 1}], 2) = 5")]
+    public void Sizes_beyond_all_reason_skip_the_script(string call) =>
+        Assert.Equal(DrillOutcome.Skipped, DrillRunner.Run(Script.Parse($"{Established}+0 {call}")).Outcome);
+
+    [Fact]
+    public void A_call_that_waits_wants_to_be_told_when_it_returns() => Assert.Contains("as in 0...0.1", Fails("+0 read(4, ..., 10) = 10"), StringComparison.Ordinal);
+
+    [Fact]
+    public void A_call_that_still_waits_when_the_script_ends_fails_it() =>
+        Assert.Contains("should have returned at 0.11 s and is still waiting", Fails("+0...0.1 read(4, ..., 10) = 10"), StringComparison.Ordinal);
+
+    [Fact]
+    public void A_script_that_fails_while_a_call_waits_ends() => Assert.Contains("this packet is not the one", Fails(
+        """
+        +0...9 send(4, ..., 10000000, MSG_ZEROCOPY) = 10000000
+        +0 > . 5:6(1) ack 1
+        """), StringComparison.Ordinal);
+
     [Theory]
     [InlineData("accep(3, ..., ...) = 5", "did you mean accept?")]
     [InlineData("setsockopt(4, SOL_SOCKET, SO_REUSADDR, [1], 4) = 0", "did you mean SO_REUSEADDR?")]
