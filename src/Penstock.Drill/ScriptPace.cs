@@ -77,8 +77,7 @@ internal sealed class ScriptPace(VirtualTime time) : Pace
         return waiter.IsSignaled;
     }
 
-    /// <summary>In a script time passes by itself.</summary>
-    public override void Sleep(long nanos) => throw new NotSupportedException();
+    public override void Sleep(long nanos) => time.RunUntil(time.NowNanos + nanos);
 
     private bool IsOver(CallWaiter waiter, long deadlineNanos) => waiter.IsSignaled || time.NowNanos >= deadlineNanos;
 
