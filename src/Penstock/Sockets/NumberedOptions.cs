@@ -34,7 +34,7 @@ internal static class NumberedOptions
         },
         (LevelSocket, 10) => c => c.UrgentInline = value != 0,
         (LevelSocket, 18) => c => c.ReceiveLowWater = value < 0 ? int.MaxValue : (int)value,
-        (LevelSocket, 47) => c => c.MaximumPacingRate = value is < 0 or uint.MaxValue ? Tcp.Pacing.Pacer.Unlimited : value,
+        (LevelSocket, 47) => c => c.MaximumPacingRate = value is -1 or uint.MaxValue ? Tcp.Pacing.Pacer.Unlimited : value < 0 ? (uint)value : value,
         (LevelSocket, 60) => c => c.ZeroCopy.QueuesNotifications = value != 0,
         (LevelIp, 1) => c => c.TypeOfService = (byte)(value & ~3),
         (LevelIp, 2) => c => c.TimeToLive = value < 0 ? c.Stack.Tcp.Settings.TimeToLive : (byte)value,
