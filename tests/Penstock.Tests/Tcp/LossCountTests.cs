@@ -40,6 +40,23 @@ public class LossCountTests
     }
 
     [Fact]
+    public async Task A_probe_that_was_armed_before_a_smaller_path_MTU_made_its_segment_lost_is_not_sent()
+    {
+        // The head is small enough and stays; of what follows the window lets all but the last go again, and nothing moves the timer.
+        await using HandPeer peer = new HandPeer(s => s.SizeGoal = 1, options: new TcpConnectOptions { NoDelay = true }).Open(10);
+        peer.Send(100);
+        peer.Send(5 * Mss);
+        peer.Connection.OnPathMtuReport(new SequenceNumber(peer.First), 700, null!);
+        Assert.Equal(1, TimesSent(peer, 4, offset: 100));
+        peer.Check();
+
+        peer.Time.RunFor(TimeSpan.FromMilliseconds(100));
+
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.TcpLossProbes));
+        peer.Check();
+    }
+
+    [Fact]
     public async Task Without_SACK_a_partial_ACK_leaves_a_hole_that_no_duplicate_stands_for()
     {
         await using HandPeer peer = Sent(4, sack: false);
@@ -86,5 +103,5 @@ public class LossCountTests
         peer.Deliver(TcpFlags.Ack, peer.Next, peer.Acked, options: options);
     }
 
-    private static int TimesSent(HandPeer peer, uint segment) => peer.Link.Sent.Count(s => s.Length > 0 && s.Sequence == peer.First + (segment * Mss));
+    private static int TimesSent(HandPeer peer, uint segment, uint offset = 0) => peer.Link.Sent.Count(s => s.Length > 0 && s.Sequence == peer.First + offset + (segment * Mss));
 }

@@ -50,7 +50,9 @@ internal sealed partial class TcpConnection
     {
         RecoveryState recovery = Recovery;
         _timerMode = RetransmitTimerMode.LossProbe;
-        if (recovery.TailProbeEnd is null && TransmitProbe())
+
+        // What is known to be lost needs no probe, it goes when it may. A smaller path MTU may have said so since this was armed.
+        if (recovery.TailProbeEnd is null && _lostOut == 0 && TransmitProbe())
         {
             recovery.TailProbeEnd = _sndNxt;
             _stack.Counters.Add(StackCounter.TcpLossProbes);
