@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Tcp;
 
@@ -56,6 +57,9 @@ internal readonly unsafe struct IoVectors(IoVector* first, int count)
             return false;
         }
     }
+
+    /// <summary>True for a buffer of <see cref="At"/> that should have bytes, and is nowhere.</summary>
+    public static bool IsNull(ReadOnlySpan<byte> part) => !part.IsEmpty && Unsafe.IsNullRef(ref MemoryMarshal.GetReference(part));
 
     /// <summary>The rest of the buffer that holds byte <paramref name="offset"/>; empty at the end.</summary>
     public Span<byte> At(long offset)

@@ -24,6 +24,9 @@ internal sealed class PipeFile : OpenFile
 
     public bool IsReader => _reads;
 
+    /// <summary>Held while bytes go through this end, so that of two users neither sees what the other takes; before the pipe's own lock, and before a socket is owned.</summary>
+    public object Turn { get; } = new();
+
     protected override int AccessMode => _reads ? 0 : 1;
 
     public static (PipeFile Reader, PipeFile Writer) Make(Pace pace)
@@ -166,12 +169,15 @@ internal sealed class PipeFile : OpenFile
     public int TryRead(Span<byte> buffer)
     {
         int count;
-        lock (_ring)
+        lock (Turn)
         {
-            count = _ring.Take(buffer);
-            if (count == 0)
+            lock (_ring)
             {
-                return _ring.WriterGone ? 0 : Result.WouldBlock;
+                count = _ring.Take(buffer);
+                if (count == 0)
+                {
+                    return _ring.WriterGone ? 0 : Result.WouldBlock;
+                }
             }
         }
 
@@ -183,20 +189,23 @@ internal sealed class PipeFile : OpenFile
     public int TryWrite(ReadOnlySpan<byte> data)
     {
         int count;
-        lock (_ring)
+        lock (Turn)
         {
-            if (_ring.ReaderGone)
+            lock (_ring)
             {
-                return Result.Fail(Errno.EPIPE);
-            }
+                if (_ring.ReaderGone)
+                {
+                    return Result.Fail(Errno.EPIPE);
+                }
 
-            int room = Capacity - _ring.Count;
-            if (room == 0 || (data.Length <= Atomic && room < data.Length))
-            {
-                return Result.WouldBlock;
-            }
+                int room = Capacity - _ring.Count;
+                if (room == 0 || (data.Length <= Atomic && room < data.Length))
+                {
+                    return Result.WouldBlock;
+                }
 
-            count = _ring.Put(data[..Math.Min(room, data.Length)]);
+                count = _ring.Put(data[..Math.Min(room, data.Length)]);
+            }
         }
 
         Other.Notify(PollMask.WakeReadable);

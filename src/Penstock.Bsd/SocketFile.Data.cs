@@ -73,11 +73,6 @@ internal sealed partial class SocketFile
             return PeekMany(vectors, size, flags);
         }
 
-        if (vectors.HasNull && Connection is { ReadableBytes: > 0 })
-        {
-            return Result.Fail(Errno.EFAULT);
-        }
-
         bool waits = !NonBlocking && (flags & FlagDontWait) == 0;
         long target = (flags & FlagWaitAll) != 0 ? size : 1;
         long done = 0;
@@ -144,9 +139,8 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (vectors.HasNull && socket.Connection.MaySend)
+        if (vectors.HasNull && !socket.Connection.SendEnded)
         {
-            // A connection that cannot send any more says so before it looks at the memory.
             return Result.Fail(Errno.EFAULT);
         }
 
@@ -178,32 +172,36 @@ internal sealed partial class SocketFile
                     return Result.Fail(Errno.EPIPE);
                 }
 
-                int room = Math.Min(Math.Min(most, pipe.Room), 65536);
-                if (room == 0)
+                lock (pipe.Turn)
                 {
-                    if (most == 0)
+                    // The room that was seen is still there when the bytes have been taken.
+                    int room = Math.Min(Math.Min(most, pipe.Room), 65536);
+                    if (room == 0)
                     {
+                        if (most == 0)
+                        {
+                            return 0;
+                        }
+
+                        continue;
+                    }
+
+                    if (socket.Connection.IsAtMark)
+                    {
+                        // The urgent byte is no part of what splice moves, and it does not step over it (Linux: tcp_splice_read).
                         return 0;
                     }
 
-                    continue;
-                }
+                    int received = socket.TryReceive(buffer.AsSpan(0, room), TcpReceiveFlags.None, out SocketError error);
+                    if (received > 0)
+                    {
+                        return pipe.TryWrite(buffer.AsSpan(0, received));
+                    }
 
-                if (socket.Connection.IsAtMark)
-                {
-                    // The urgent byte is no part of what splice moves, and it does not step over it (Linux: tcp_splice_read).
-                    return 0;
-                }
-
-                int received = socket.TryReceive(buffer.AsSpan(0, room), TcpReceiveFlags.None, out SocketError error);
-                if (received > 0)
-                {
-                    return pipe.TryWrite(buffer.AsSpan(0, received));
-                }
-
-                if (received != TcpConnection.WouldBlock)
-                {
-                    return received == 0 ? 0 : Result.Fail(error);
+                    if (received != TcpConnection.WouldBlock)
+                    {
+                        return received == 0 ? 0 : Result.Fail(error);
+                    }
                 }
             }
             while (wait.Again());
@@ -231,8 +229,7 @@ internal sealed partial class SocketFile
         {
             do
             {
-                // One at a time, so that no byte is looked at by two.
-                lock (pipe)
+                lock (pipe.Turn)
                 {
                     int count = pipe.Peek(buffer.AsSpan(0, Math.Min(most, 65536)));
                     if (count == 0)
@@ -325,6 +322,11 @@ internal sealed partial class SocketFile
         while (done < size)
         {
             Span<byte> part = vectors.At(done);
+            if (IoVectors.IsNull(part))
+            {
+                return done > 0 ? 1 : ReceiveNowhere(socket, how);
+            }
+
             int received = socket.TryReceive(part, how, out SocketError error);
             if (received <= 0)
             {
@@ -347,6 +349,19 @@ internal sealed partial class SocketFile
         return 1;
     }
 
+    /// <summary>A read into memory that is not there: what any read would say if there is nothing to copy, else EFAULT. Takes nothing.</summary>
+    private static int ReceiveNowhere(TcpSocket socket, TcpReceiveFlags how)
+    {
+        Span<byte> one = stackalloc byte[1];
+        return socket.TryReceive(one, how | TcpReceiveFlags.Peek, out SocketError error) switch
+        {
+            > 0 => Result.Fail(Errno.EFAULT),
+            0 => 0,
+            TcpConnection.WouldBlock => Result.WouldBlock,
+            _ => Result.Fail(error),
+        };
+    }
+
     private unsafe int PeekMany(IoVectors vectors, long size, int flags)
     {
         byte[] buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(size, 1 << 20));
@@ -357,6 +372,11 @@ internal sealed partial class SocketFile
             {
                 var one = new IoVector(address, (nuint)Math.Min(size, buffer.Length));
                 received = Receive(new IoVectors(&one, 1), flags);
+            }
+
+            if (received > 0 && vectors.HasNull)
+            {
+                return Result.Fail(Errno.EFAULT);
             }
 
             if (received > 0)

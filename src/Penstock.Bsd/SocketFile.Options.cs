@@ -11,9 +11,9 @@ namespace Penstock.Bsd;
 /// <summary>setsockopt, getsockopt and ioctl by Linux's numbers. What is set before there is a connection is kept and applied to it, and to what a listener accepts.</summary>
 internal sealed partial class SocketFile
 {
-    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36;
+    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36, MaximumPacingRate = 47;
 
-    private readonly Dictionary<(int Level, int Name), int> _set = [];
+    private readonly Dictionary<(int Level, int Name), long> _set = [];
     private bool _freeBind;
     private bool _zeroCopy;
     private bool _reportsQueue;
@@ -33,6 +33,12 @@ internal sealed partial class SocketFile
                 return SetTimeout(value, ref _sendTimeoutNanos);
             case (LevelTcp, 13): // TCP_CONGESTION
                 return SetCongestion(value);
+            case (LevelSocket, MaximumPacingRate) when value.Length >= 8:
+                return SetNumber(level, name, BinaryPrimitives.ReadInt64LittleEndian(value));
+            case (LevelSocket, MaximumPacingRate) when value.Length >= 4:
+                // Without a sign, and all ones are no limit.
+                uint rate = BinaryPrimitives.ReadUInt32LittleEndian(value);
+                return SetNumber(level, name, rate == uint.MaxValue ? -1 : rate);
             case (LevelIp, _) when value.Length is >= 1 and < 4:
                 // As in Linux, a byte will do for the options of IP.
                 return SetNumber(level, name, value[0]);
@@ -70,9 +76,19 @@ internal sealed partial class SocketFile
                     return Result.Fail(level is LevelIp or LevelSocket or LevelTcp ? Errno.ENOPROTOOPT : Errno.EOPNOTSUPP);
                 }
 
-                Span<byte> bytes = stackalloc byte[4];
-                BinaryPrimitives.WriteInt32LittleEndian(bytes, (int)number);
-                return Copy(bytes, value);
+                Span<byte> bytes = stackalloc byte[8];
+                BinaryPrimitives.WriteInt64LittleEndian(bytes, number);
+                if ((level, name) is (LevelSocket, MaximumPacingRate))
+                {
+                    if (value.Length >= 8)
+                    {
+                        return Copy(bytes, value);
+                    }
+
+                    BinaryPrimitives.WriteUInt32LittleEndian(bytes, (uint)Math.Min((ulong)number, uint.MaxValue));
+                }
+
+                return Copy(bytes[..4], value);
         }
     }
 
@@ -81,20 +97,17 @@ internal sealed partial class SocketFile
         TcpConnection? connection = Connection;
         switch (request)
         {
+            case 0x541B or 0x5411 or 0x894B when IsListening:
+                return Result.Fail(Errno.EINVAL);
             case 0x541B: // SIOCINQ, FIONREAD
-                if (IsListening)
-                {
-                    return Result.Fail(Errno.EINVAL);
-                }
-
                 value = Math.Max(0, connection?.ReadableUpToMark ?? 0);
                 return 0;
             case 0x5411: // SIOCOUTQ
                 value = connection is null || IsOpening ? 0 : connection.UnacknowledgedBytes;
-                return IsListening ? Result.Fail(Errno.EINVAL) : 0;
+                return 0;
             case 0x894B: // SIOCOUTQNSD
                 value = connection is null || IsOpening ? 0 : connection.NotSentBytes;
-                return IsListening ? Result.Fail(Errno.EINVAL) : 0;
+                return 0;
             case 0x8905: // SIOCATMARK
                 value = connection is { IsAtMark: true } ? 1 : 0;
                 return 0;
@@ -117,7 +130,7 @@ internal sealed partial class SocketFile
         ReceiveBuffer = (int)GetNumber(LevelSocket, 8, null)!,
     };
 
-    private int SetNumber(int level, int name, int value)
+    private int SetNumber(int level, int name, long value)
     {
         if (NumberedOptions.Change(level, name, value) is not { } change)
         {
@@ -160,10 +173,10 @@ internal sealed partial class SocketFile
 
     private long? GetNumber(int level, int name, TcpConnection? connection)
     {
-        int? set;
+        long? set;
         lock (_gate)
         {
-            set = _set.TryGetValue((level, name), out int value) ? value : null;
+            set = _set.TryGetValue((level, name), out long value) ? value : null;
         }
 
         switch (level, name)
@@ -299,7 +312,7 @@ internal sealed partial class SocketFile
         lock (listener._gate)
         {
             _prepared.AddRange(listener._prepared);
-            foreach (((int, int) name, int value) in listener._set)
+            foreach (((int, int) name, long value) in listener._set)
             {
                 _set[name] = value;
             }

@@ -68,7 +68,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                 };
                 _listener = stack.ListenTcp(options);
                 _listener.Socket.Observe(new StackObserver(this));
-                foreach (((int level, int name), int value) in _set)
+                foreach (((int level, int name), long value) in _set)
                 {
                     NumberedOptions.ChangeListener(_listener.Socket, level, name, value);
                 }

@@ -61,6 +61,11 @@ internal sealed class ScriptPace(VirtualTime time) : Pace
     {
         if (!IsOver(waiter, deadlineNanos))
         {
+            if (_isGivenUp)
+            {
+                throw new OperationCanceledException();
+            }
+
             if (Environment.CurrentManagedThreadId != _callThread)
             {
                 throw DrillStop.Failed("the call would wait here; if it should, write when it returns, as in 0...0.1");

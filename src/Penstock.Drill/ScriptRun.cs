@@ -93,6 +93,12 @@ internal sealed partial class ScriptRun
             SourcePosition at = stop.At ?? _current?.At ?? new SourcePosition(1, 1);
             message = _script.ErrorAt(at, stop.Message).ToString();
         }
+        catch
+        {
+            // The thread of a call that waits would stay for ever.
+            _pace.GiveUp();
+            throw;
+        }
 
         duration = ElapsedNanos;
         List<string> packets = _wire.Render(Describe);
@@ -371,8 +377,15 @@ internal sealed partial class ScriptRun
         try
         {
             EndApplications();
-            _pace.GiveUp();
-            _calls.AbortAll();
+            try
+            {
+                _pace.GiveUp();
+            }
+            finally
+            {
+                _calls.AbortAll();
+            }
+
             _time.Run(async () => await _stack.DisposeAsync().ConfigureAwait(true), TimeSpan.FromHours(1));
         }
         catch (TimeoutException stuck)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net;
 using Penstock.Bsd;
 using Penstock.Sockets;
 using Penstock.Time;
@@ -120,6 +121,71 @@ public sealed class SocketFileTests
         _machine.Send(client, 10);
         Assert.Equal(Error(Errno.EFAULT), _machine.Call(() => server.Receive(new IoVectors(vector, 1), 0)));
         Assert.Equal(10, _machine.Receive(server, 10));
+    }
+
+    [Fact]
+    public unsafe void A_null_buffer_is_a_fault_while_connecting_and_the_end_of_sending_comes_before_it()
+    {
+        var nothing = new IoVector(null, 10);
+        IoVector* vector = &nothing;
+        SocketFile opening = _machine.Socket();
+        opening.StatusFlags = 0x800; // O_NONBLOCK
+        Assert.Equal(Error(Errno.EINPROGRESS), _machine.Call(() => opening.Connect(new IPEndPoint(IPAddress.Parse("127.9.9.9"), 9))));
+        int result = _machine.Call(() => opening.Send(new IoVectors(vector, 1), 0));
+        Assert.Contains(result, new[] { Error(Errno.EFAULT), Error(Errno.ECONNREFUSED) });
+
+        (SocketFile client, _) = _machine.Pair();
+        Assert.Equal(0, _machine.Call(() => client.Shutdown(1)));
+        Assert.Equal(Error(Errno.EPIPE), _machine.Call(() => client.Send(new IoVectors(vector, 1), SocketFile.FlagNoSignal)));
+    }
+
+    [Fact]
+    public unsafe void A_scattered_read_ends_before_a_null_buffer()
+    {
+        (SocketFile client, SocketFile server) = _machine.Pair();
+        _machine.Send(client, 10);
+        byte[] there = new byte[4];
+        fixed (byte* address = there)
+        {
+            IoVector* vectors = stackalloc IoVector[2];
+            vectors[0] = new IoVector(address, 4);
+            vectors[1] = new IoVector(null, 10);
+            Assert.Equal(Error(Errno.EFAULT), _machine.Call(() => server.Receive(new IoVectors(vectors, 2), SocketFile.FlagPeek)));
+            Assert.Equal(4, _machine.Call(() => server.Receive(new IoVectors(vectors, 2), 0)));
+        }
+
+        Assert.Equal(new byte[] { 7, 7, 7, 7 }, there);
+        Assert.Equal(6, _machine.Receive(server, 10));
+    }
+
+    [Theory]
+    [InlineData(4, 0xffff_ffffL, -1L, 0xffff_ffffL)]
+    [InlineData(4, 0xf000_0000L, 0xf000_0000L, 0xf000_0000L)]
+    [InlineData(8, 10_000_000_000L, 10_000_000_000L, 0xffff_ffffL)]
+    [InlineData(8, 0xffff_ffffL, 0xffff_ffffL, 0xffff_ffffL)]
+    [InlineData(8, -1L, -1L, 0xffff_ffffL)]
+    public void The_pacing_rate_is_set_and_read_in_four_bytes_or_eight(int size, long value, long inEight, long inFour)
+    {
+        const int MaximumPacingRate = 47;
+        (SocketFile client, _) = _machine.Pair();
+        byte[] bytes = BitConverter.GetBytes(value);
+        Assert.Equal(0, _machine.Call(() => client.SetOption(LevelSocket, MaximumPacingRate, bytes.AsSpan(0, size))));
+        Assert.Equal(8, _machine.Call(() => client.GetOption(LevelSocket, MaximumPacingRate, bytes)));
+        Assert.Equal(inEight, BitConverter.ToInt64(bytes));
+        Assert.Equal(4, _machine.Call(() => client.GetOption(LevelSocket, MaximumPacingRate, bytes.AsSpan(0, 4))));
+        Assert.Equal(inFour, BitConverter.ToUInt32(bytes));
+    }
+
+    [Theory]
+    [InlineData(0x541Bul)]
+    [InlineData(0x5411ul)]
+    [InlineData(0x894Bul)]
+    public void A_listener_has_no_queue_to_tell_of(ulong request)
+    {
+        SocketFile listener = _machine.Listener(81);
+        int value = 77;
+        Assert.Equal(Error(Errno.EINVAL), _machine.Call(() => listener.Control(request, ref value)));
+        Assert.Equal(77, value);
     }
 
     [Fact]

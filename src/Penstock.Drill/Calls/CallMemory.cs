@@ -52,6 +52,8 @@ internal sealed unsafe class CallMemory
             }
         }
 
+        // The addresses above do not keep the memory.
+        GC.KeepAlive(this);
         return null;
     }
 }

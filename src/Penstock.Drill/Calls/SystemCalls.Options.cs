@@ -48,7 +48,7 @@ internal sealed partial class SystemCalls
         int result = socket.GetOption(arguments.Int(1), arguments.Int(2), value);
         return result == Result.Fail(Errno.ENOPROTOOPT)
             ? throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} cannot be read here yet")
-            : new CallOutcome(Math.Min(result, 0)) { OutputMismatch = Compare(arguments, 3, BinaryPrimitives.ReadInt32LittleEndian(value), "the option's value") };
+            : new CallOutcome(Math.Min(result, 0)) { OutputMismatch = result < 0 ? null : Compare(arguments, 3, BinaryPrimitives.ReadInt32LittleEndian(value), "the option's value") };
     }
 
     private CallOutcome Control(OpenFile file, Arguments arguments)
@@ -75,7 +75,7 @@ internal sealed partial class SystemCalls
         int result = file.Control((ulong)arguments.Long(1), ref value);
         return result == Result.Fail(Errno.ENOTTY)
             ? throw new DrillStop(DrillOutcome.Skipped, arguments[1].At, "this ioctl is not run yet")
-            : new CallOutcome(result) { OutputMismatch = Compare(arguments, 2, value, "the value it gives") };
+            : new CallOutcome(result) { OutputMismatch = result < 0 ? null : Compare(arguments, 2, value, "the value it gives") };
     }
 
     /// <summary>Values are ints of C, however the script writes their 32 bits.</summary>

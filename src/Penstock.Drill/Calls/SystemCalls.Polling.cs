@@ -21,7 +21,7 @@ internal sealed partial class SystemCalls
             entries[i] = new PollEntry(number is >= 0 and <= int.MaxValue ? _files[(int)number] : null, (PollMask)Number(i, "events")) { IsIgnored = number < 0 };
         }
 
-        int result = Polling.Poll(_pace, entries, arguments.Long(2));
+        int result = Polling.Poll(_pace, entries, arguments.Int(2));
         string? mismatch = null;
         for (int i = 0; i < entries.Length; i++)
         {
@@ -62,7 +62,7 @@ internal sealed partial class SystemCalls
         }
 
         var found = new List<(uint Events, ulong Data)>();
-        int result = epoll.Wait(arguments.Int(2), arguments.Long(3), (_, events, data) => found.Add((events, data)));
+        int result = epoll.Wait(arguments.Int(2), arguments.Int(3), (_, events, data) => found.Add((events, data)));
         return new CallOutcome(result) { OutputMismatch = EpollMismatch(arguments, found) };
     }
 

@@ -4,7 +4,7 @@ using Penstock.Time;
 namespace Penstock.Sockets;
 
 /// <summary>
-/// Linux's socket options whose value is an int, by level and number: which values they take, what they change on a connection and on a listener, and how they are read back. Once, for
+/// Linux's socket options whose value is a number, by level and number: which values they take, what they change on a connection and on a listener, and how they are read back. Once, for
 /// native callers and for scripts.
 /// </summary>
 internal static class NumberedOptions
@@ -34,7 +34,7 @@ internal static class NumberedOptions
         },
         (LevelSocket, 10) => c => c.UrgentInline = value != 0,
         (LevelSocket, 18) => c => c.ReceiveLowWater = value < 0 ? int.MaxValue : (int)value,
-        (LevelSocket, 47) => c => c.MaximumPacingRate = value is -1 or uint.MaxValue ? Tcp.Pacing.Pacer.Unlimited : value < 0 ? (uint)value : value,
+        (LevelSocket, 47) => c => c.MaximumPacingRate = value < 0 ? Tcp.Pacing.Pacer.Unlimited : value,
         (LevelSocket, 60) => c => c.ZeroCopy.QueuesNotifications = value != 0,
         (LevelIp, 1) => c => c.TypeOfService = (byte)(value & ~3),
         (LevelIp, 2) => c => c.TimeToLive = value < 0 ? c.Stack.Tcp.Settings.TimeToLive : (byte)value,

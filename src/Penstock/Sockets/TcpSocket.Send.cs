@@ -336,14 +336,21 @@ public sealed partial class TcpSocket
     {
         error = SocketError.Success;
         long copied = 0;
+        SendStatus status;
         _connection.Own();
-        SendStatus status = _connection.RunSend(ref source, flags, ref copied);
-        if (status == SendStatus.Failed && copied == 0)
+        try
         {
-            error = TakeSendError();
+            status = _connection.RunSend(ref source, flags, ref copied);
+            if (status == SendStatus.Failed && copied == 0)
+            {
+                error = TakeSendError();
+            }
+        }
+        finally
+        {
+            _connection.Release();
         }
 
-        _connection.Release();
         return copied > 0 || status == SendStatus.Done ? (int)copied
             : status == SendStatus.WouldBlock ? TcpConnection.WouldBlock : TcpConnection.Failed;
     }

@@ -140,8 +140,8 @@ internal sealed partial class TcpConnection
     /// <summary>The peer has said that nothing more comes.</summary>
     public bool HasReceivedFin => _finReceived;
 
-    /// <summary>Data can be queued: nothing has ended the sending half.</summary>
-    public bool MaySend => State is TcpConnectionState.Established or TcpConnectionState.CloseWait && !SendShutdown && Error == SocketError.Success;
+    /// <summary>Nothing more can be sent, or nothing ever could: a send says so before it looks at its memory. False while the connection is being opened.</summary>
+    public bool SendEnded => SendShutdown || Error != SocketError.Success || State == TcpConnectionState.Closed;
 
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;

@@ -153,6 +153,14 @@ public class SystemCallTests
         """);
 
     [Fact]
+    public void A_call_that_is_expected_to_fail_has_no_value_to_compare() => Passes(
+        """
+        +0 ioctl(3, SIOCINQ, [1000]) = -1 EINVAL
+        +0 ioctl(3, SIOCOUTQ, [1000]) = -1 EINVAL
+        +0 getsockopt(9, SOL_TCP, TCP_NODELAY, [1], [4]) = -1 EBADF
+        """);
+
+    [Fact]
     public void A_null_buffer_and_a_descriptor_of_another_kind_are_errors() => Passes(
         """
         +0 write(4, NULL, 10) = -1 EFAULT
