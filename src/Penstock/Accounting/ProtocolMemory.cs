@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Penstock.Buffers;
 
 namespace Penstock.Accounting;
 
@@ -128,7 +129,7 @@ internal sealed class ProtocolMemory
     /// </summary>
     private Part? PartOfThread()
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CurrentThread.Id;
         if ((uint)thread >= MostParts || Volatile.Read(ref _allocated) > Volatile.Read(ref _low) - (2 * MostParts * MostPages) || UnderPressure)
         {
             return null;

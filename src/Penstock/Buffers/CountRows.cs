@@ -30,7 +30,7 @@ internal sealed class CountRows(int columns)
 
     public void Add(int column, long count)
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CurrentThread.Id;
         long[]?[] rows = _rows;
         if ((uint)thread >= (uint)rows.Length)
         {
@@ -45,7 +45,7 @@ internal sealed class CountRows(int columns)
     /// <summary>Adds to two columns in one go.</summary>
     public void Add(int first, long firstCount, int second, long secondCount)
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CurrentThread.Id;
         long[]?[] rows = _rows;
         if ((uint)thread >= (uint)rows.Length)
         {
@@ -62,7 +62,7 @@ internal sealed class CountRows(int columns)
     /// <summary>Adds one to three columns in one go.</summary>
     public void AddOneTo(int first, int second, int third)
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CurrentThread.Id;
         long[]?[] rows = _rows;
         if ((uint)thread >= (uint)rows.Length)
         {

@@ -327,7 +327,7 @@ internal sealed class PacketPool
     /// <summary>The blocks that the calling thread has at hand; null when memory is not plenty, or the thread came late.</summary>
     internal Magazine? MagazineOfThread()
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CurrentThread.Id;
         if ((uint)thread >= (uint)_magazines.Length)
         {
             return null;

@@ -92,7 +92,7 @@ internal sealed class Worker
     public void Post(PacketBuffer first, PacketBuffer last, int count)
     {
         last.Next = null;
-        if (_thread != 0 && _thread == Environment.CurrentManagedThreadId && !_closed && Volatile.Read(ref _readyHead) is null)
+        if (_thread != 0 && _thread == CurrentThread.Id && !_closed && Volatile.Read(ref _readyHead) is null)
         {
             // The thread that will process them brings them itself: nobody to exclude, nobody to wake. Not past what others have posted before.
             Append(first, last);
