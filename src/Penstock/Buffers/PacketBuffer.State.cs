@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Penstock.Time;
 using Penstock.Wire;
 
 namespace Penstock.Buffers;
@@ -66,8 +67,8 @@ internal sealed unsafe partial class PacketBuffer
     /// <summary>When a received packet came to its socket, nanoseconds, if waits are measured; else 0 (the owned socket writes it).</summary>
     public long QueuedNanos;
 
-    /// <summary>The interface a received packet came in by.</summary>
-    public object? Ingress;
+    /// <summary>The interface a received packet came in by: who receives it from the ready queue.</summary>
+    public IReceiver? Ingress;
 
     // --- Transmission: whom to tell when the device has let go of a clone.
     public DeviceAccount? Device;

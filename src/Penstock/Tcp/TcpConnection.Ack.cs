@@ -408,7 +408,15 @@ internal sealed partial class TcpConnection
         _backoff = 0;
         _backoffProbes = 0;
 
-        Congestion.OnRttSample(SampleOf(0, outcome.NewestRttNanos, outcome.ArrivedNanos));
+        Congestion.OnRttSample(new DelaySample
+        {
+            RttNanos = outcome.NewestRttNanos,
+            NowNanos = outcome.ArrivedNanos,
+            Unacknowledged = _sndUna,
+            NextToSend = _sndNxt,
+            PacingRate = _sending is { } sending && sending.Pacer.Rate != Pacer.Unlimited ? sending.Pacer.Rate : 0,
+            Paced = _sending is { Pacer.IsEnforced: true },
+        });
         return true;
     }
 
@@ -431,21 +439,6 @@ internal sealed partial class TcpConnection
         _rtoNanos = Rtt.RtoNanos;
     }
 
-    private AckSample SampleOf(int acked, long rtt, long now) => new()
-    {
-        Acked = acked,
-        RttNanos = rtt,
-        SmoothedRttNanos = Rtt.SmoothedNanos,
-        MinimumRttNanos = MinimumRttNanos,
-        NowNanos = now,
-        Unacknowledged = _sndUna,
-        NextToSend = _sndNxt,
-        PacketsInFlight = PacketsInFlight,
-        WindowLimited = IsWindowLimited(),
-        PacingRate = _sending is { } sending && sending.Pacer.Rate != Pacer.Unlimited ? sending.Pacer.Rate : 0,
-        Paced = _sending is { Pacer.IsEnforced: true },
-    };
-
     private void ControlCongestion(int newlyLost, ref AckOutcome outcome)
     {
         if (Recovery.IsReducing)
@@ -458,7 +451,13 @@ internal sealed partial class TcpConnection
         bool mayRaise = outcome.DataAcked || (_reordering > _tcp.Settings.Reordering && (outcome.SynAcked || outcome.NewlyTagged));
         if (mayRaise)
         {
-            Congestion.OnAck(SampleOf(outcome.Delivered, outcome.NewestRttNanos, outcome.ArrivedNanos));
+            Congestion.OnAck(new AckSample
+            {
+                Acked = outcome.Delivered,
+                MinimumRttNanos = MinimumRttNanos,
+                NowNanos = outcome.ArrivedNanos,
+                WindowLimited = IsWindowLimited(),
+            });
             Cwnd.StampNanos = outcome.NowNanos;
         }
     }

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ip;
@@ -15,6 +16,7 @@ namespace Penstock.Tcp;
 /// Send and Receive are the application's side, Output is the one place that sends, Input where a segment arrives, Ack what an acknowledgment does,
 /// Recovery what a loss does, Timers what time does, Close how it ends. The public handle is <see cref="TcpSocket"/>; the connection outlives it.
 /// </summary>
+[SkipLocalsInit]
 internal sealed partial class TcpConnection : OwnedSocket
 {
     private readonly NetworkStack _stack;

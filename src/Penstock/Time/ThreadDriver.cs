@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Penstock.Time;
 
 /// <summary>
@@ -77,31 +79,39 @@ internal sealed class ThreadDriver(string name) : Driver
                 return;
             }
 
-            // Plain: a wake that this hides has left work behind it, which is looked for before the sleep.
-            Volatile.Write(ref _pending, 0);
-            bool more = false;
-            foreach (Worker worker in workers)
-            {
-                worker.Run();
-                if (Volatile.Read(ref _workers) != workers)
-                {
-                    // One may have been stopped by what just ran.
-                    more = true;
-                    break;
-                }
-            }
-
-            // After all of them: they post to each other.
-            for (int i = 0; i < workers.Length && !more; i++)
-            {
-                more = workers[i].HasReady;
-            }
-
-            if (!more && !WaitForWork())
+            if (!RunRound(workers) && !WaitForWork())
             {
                 Sleep(workers);
             }
         }
+    }
+
+    /// <summary>Runs each worker once; true when there is more to do. A method of its own, which the runtime compiles anew when it has become hot: what stays in an endless loop is compiled while it runs, and is slower.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool RunRound(Worker[] workers)
+    {
+        // Plain: a wake that this hides has left work behind it, which is looked for before the sleep.
+        Volatile.Write(ref _pending, 0);
+        foreach (Worker worker in workers)
+        {
+            worker.Run();
+            if (Volatile.Read(ref _workers) != workers)
+            {
+                // One may have been stopped by what just ran.
+                return true;
+            }
+        }
+
+        // After all of them: they post to each other.
+        foreach (Worker worker in workers)
+        {
+            if (worker.HasReady)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>

@@ -302,7 +302,7 @@ internal sealed class Worker
             }
 
             packet.Next = null;
-            ((IReceiver)packet.Ingress!).Receive(packet, this);
+            packet.Ingress!.Receive(packet, this);
             _freshNanos = 0;
         }
 

@@ -27,7 +27,7 @@ internal abstract class CongestionControl(CongestionWindow window)
     /// Every ACK that covered or SACKed something, whether or not the window may grow (delay measurements); comes before <see cref="OnAck"/>. The handshake's
     /// own sample is not among them.
     /// </summary>
-    public virtual void OnRttSample(in AckSample sample)
+    public virtual void OnRttSample(in DelaySample sample)
     {
     }
 
@@ -70,13 +70,19 @@ internal readonly struct AckSample
     /// <summary>Segments newly acknowledged or SACKed.</summary>
     public required int Acked { get; init; }
 
+    public required long MinimumRttNanos { get; init; }
+
+    public required long NowNanos { get; init; }
+
+    /// <summary>Sender is limited by the window, not by the application; growth is only allowed then (RFC 7661).</summary>
+    public required bool WindowLimited { get; init; }
+}
+
+/// <summary>The delay that an ACK shows, as congestion control sees it.</summary>
+internal readonly struct DelaySample
+{
     /// <summary>The round-trip time of this ACK in nanoseconds, or -1 (Karn: no sample from retransmitted data).</summary>
     public required long RttNanos { get; init; }
-
-    /// <summary>Smoothed round-trip time, nanoseconds.</summary>
-    public required long SmoothedRttNanos { get; init; }
-
-    public required long MinimumRttNanos { get; init; }
 
     public required long NowNanos { get; init; }
 
@@ -84,11 +90,6 @@ internal readonly struct AckSample
     public required SequenceNumber Unacknowledged { get; init; }
 
     public required SequenceNumber NextToSend { get; init; }
-
-    public required int PacketsInFlight { get; init; }
-
-    /// <summary>Sender is limited by the window, not by the application; growth is only allowed then (RFC 7661).</summary>
-    public required bool WindowLimited { get; init; }
 
     /// <summary>The rate that the window and the round-trip time amount to, bytes a second, whether or not sending is held to it; 0 when it is not known
     /// (Linux: <c>sk_pacing_rate</c>).</summary>

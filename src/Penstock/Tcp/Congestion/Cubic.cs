@@ -88,7 +88,7 @@ internal sealed class Cubic(CongestionWindow window) : CongestionControl(window)
         return Math.Max((int)((long)window * Beta / One), 2);
     }
 
-    public override void OnRttSample(in AckSample sample)
+    public override void OnRttSample(in DelaySample sample)
     {
         if (sample.RttNanos < 0 || (_epochNanos != None && sample.NowNanos - _epochNanos < SettleNanos))
         {

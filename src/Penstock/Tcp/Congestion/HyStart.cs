@@ -39,7 +39,7 @@ internal struct HyStart
     /// Takes the delay of one ACK in slow start; true when slow start should end here. <paramref name="minimumRttNanos"/> is the path's delay, this sample
     /// included. After it was true once it stays silent.
     /// </summary>
-    public bool FindsExit(in AckSample sample, int window, long minimumRttNanos)
+    public bool FindsExit(in DelaySample sample, int window, long minimumRttNanos)
     {
         if (_found)
         {
@@ -70,7 +70,7 @@ internal struct HyStart
         _samples = 0;
     }
 
-    private bool TrainIsLong(in AckSample sample, long minimumRttNanos)
+    private bool TrainIsLong(in DelaySample sample, long minimumRttNanos)
     {
         if (sample.NowNanos - _lastAckNanos > TrainGapNanos)
         {

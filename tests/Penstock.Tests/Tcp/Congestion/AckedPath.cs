@@ -43,22 +43,22 @@ internal sealed class AckedPath
 
         SequenceNumber next = _unacknowledged + (Window.Window * Mss);
         _unacknowledged += segments * Mss;
-        var sample = new AckSample
+        Algorithm.OnRttSample(new DelaySample
         {
-            Acked = segments,
             RttNanos = rttNanos,
-            SmoothedRttNanos = rttNanos,
-            MinimumRttNanos = MinimumRttNanos,
             NowNanos = NowNanos,
             Unacknowledged = _unacknowledged,
             NextToSend = next,
-            PacketsInFlight = Math.Max(Window.Window - segments, 0),
-            WindowLimited = WindowLimited,
             PacingRate = PacingRate,
             Paced = Paced,
-        };
-        Algorithm.OnRttSample(sample);
-        Algorithm.OnAck(sample);
+        });
+        Algorithm.OnAck(new AckSample
+        {
+            Acked = segments,
+            MinimumRttNanos = MinimumRttNanos,
+            NowNanos = NowNanos,
+            WindowLimited = WindowLimited,
+        });
     }
 
     /// <summary>One round: a whole window is acknowledged, an ACK for each <paramref name="perAck"/> segments, spread evenly over the round-trip time.</summary>
