@@ -20,12 +20,14 @@ internal sealed partial class KernelHost : IDisposable
 
     private const int TcpInfo = 11;
     private readonly SafeFileHandle _statistics;
+    private readonly SafeFileHandle _errors;
 
-    private KernelHost(TunLink device, Socket socket, SafeFileHandle statistics)
+    private KernelHost(TunLink device, Socket socket, SafeFileHandle statistics, SafeFileHandle errors)
     {
         Device = device;
         Socket = socket;
         _statistics = statistics;
+        _errors = errors;
     }
 
     public TunLink Device { get; }
@@ -60,6 +62,7 @@ internal sealed partial class KernelHost : IDisposable
         Socket.Dispose();
         Device.Dispose();
         _statistics.Dispose();
+        _errors.Dispose();
     }
 
     /// <summary>What the kernel tells of the socket (struct tcp_info, include/uapi/linux/tcp.h) and of the namespace, which has no other.</summary>
@@ -69,12 +72,23 @@ internal sealed partial class KernelHost : IDisposable
         Span<byte> info = stackalloc byte[256];
         info.Clear();
         _ = Socket.GetRawSocketOption((int)SocketOptionLevel.Tcp, TcpInfo, info);
-        byte[] text = new byte[1 << 14];
-        string[] lines = Encoding.ASCII.GetString(text, 0, RandomAccess.Read(_statistics, text, 0)).Split('\n');
-        string[] names = lines[0].Split(' '), values = lines[1].Split(' ');
-        long Counter(string name) => long.Parse(values[Array.IndexOf(names, name)], CultureInfo.InvariantCulture);
+        long[] counts = Counters(_statistics, "TcpExt:", "TCPTimeouts", "TCPFastRetrans", "TCPLossProbes");
         return new SenderCounts(
-            BinaryPrimitives.ReadUInt32LittleEndian(info[TotalRetransmits..]), Counter("TCPTimeouts"), BinaryPrimitives.ReadUInt32LittleEndian(info[DuplicatesReported..]), Counter("TCPFastRetrans"), Counter("TCPLossProbes"));
+            BinaryPrimitives.ReadUInt32LittleEndian(info[TotalRetransmits..]), counts[0], BinaryPrimitives.ReadUInt32LittleEndian(info[DuplicatesReported..]), counts[1], counts[2]);
+    }
+
+    /// <summary>What has reached this host and was thrown away: for want of room, or because it is damaged.</summary>
+    public long LookDrops() =>
+        Counters(_statistics, "TcpExt:", "TCPBacklogDrop", "TCPRcvQDrop", "TCPOFODrop", "RcvPruned", "OfoPruned", "TCPZeroWindowDrop").Sum()
+        + Counters(_errors, "Ip:", "InHdrErrors", "InAddrErrors", "InDiscards").Sum() + Counters(_errors, "Tcp:", "InErrs")[0];
+
+    /// <summary>Counters of a file that has a line of names and one of values, each begun by the same word.</summary>
+    private static long[] Counters(SafeFileHandle file, string group, params string[] wanted)
+    {
+        byte[] text = new byte[1 << 14];
+        string[][] lines = [.. Encoding.ASCII.GetString(text, 0, RandomAccess.Read(file, text, 0)).Split('\n').Where(line => line.StartsWith(group, StringComparison.Ordinal)).Select(line => line.Split(' '))];
+        string[] names = lines[0], values = lines[1];
+        return Array.ConvertAll(wanted, name => long.Parse(values[Array.IndexOf(names, name)], CultureInfo.InvariantCulture));
     }
 
     private static KernelHost MakeHere(IPAddress address)
@@ -95,7 +109,7 @@ internal sealed partial class KernelHost : IDisposable
         socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, TcpCongestion, "cubic"u8);
 
         // An open file of /proc/net tells about the namespace that it was opened in.
-        return new KernelHost(device, socket, File.OpenHandle("/proc/thread-self/net/netstat"));
+        return new KernelHost(device, socket, File.OpenHandle("/proc/thread-self/net/netstat"), File.OpenHandle("/proc/thread-self/net/snmp"));
     }
 
     [LibraryImport("libc", EntryPoint = "unshare", SetLastError = true)]

@@ -29,7 +29,7 @@ internal static class Lossless
                     outcomes.Add(outcome);
                     await error.WriteLineAsync(string.Create(
                         CultureInfo.InvariantCulture,
-                        $"round {round} of {rounds}  {title}: {outcome.Megabits:0} Mbit/s, again {outcome.Retransmits}, fast {outcome.FastRetransmits}, timeouts {outcome.Timeouts}, probes {outcome.Probes}, lost {outcome.Data.Sent - outcome.Data.Delivered}"));
+                        $"round {round} of {rounds}  {title}: {outcome.Megabits:0} Mbit/s, again {outcome.Retransmits}, fast {outcome.FastRetransmits}, timeouts {outcome.Timeouts}, probes {outcome.Probes}; lost by the path {outcome.Data.Sent - outcome.Data.Delivered + outcome.DeviceDrops}, by the receiver {outcome.ReceiverDrops}"));
                 }
             }
 

@@ -48,6 +48,12 @@ internal sealed record Outcome
     /// <summary>Retransmissions that the receiver reported as duplicates (DSACK, RFC 2883).</summary>
     public required long Duplicates { get; init; }
 
+    /// <summary>Packets that a device did not take, although the cable carried them there.</summary>
+    public required long DeviceDrops { get; init; }
+
+    /// <summary>Segments that the kernel's TCP received and threw away, for want of room for one reason or another.</summary>
+    public required long ReceiverDrops { get; init; }
+
     /// <summary>Packets towards the receiver.</summary>
     public required CableCounters Data { get; init; }
 

@@ -64,6 +64,8 @@ internal static class Transfer
                 Duplicates = sender.Duplicates,
                 FastRetransmits = sender.FastRetransmits,
                 Probes = sender.Probes,
+                DeviceDrops = (sendingHost?.Device.TransmitDrops ?? 0) + (receivingHost?.Device.TransmitDrops ?? 0),
+                ReceiverDrops = receivingHost?.LookDrops() ?? 0,
                 Data = cable.AToB.Counters,
                 Acks = cable.BToA.Counters,
             };

@@ -30,6 +30,7 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
     private SocketEvents _collectedEvents;
     private WaitQueue _waiters;
     private long _stepNanos;
+    private long _latestNanos;
 
     /// <summary>The worker that this socket's packets and timers run on.</summary>
     public Worker Worker { get; protected set; } = worker;
@@ -55,10 +56,28 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
     /// The time of the owner's present step, read when it is first asked for: reading a clock costs as much as much of what a step does (Linux: <c>tcp_mstamp</c>). A step is one packet, one timer, one
     /// segment that is sent, or what a call does between two of them. Only the owner.
     /// </summary>
-    protected long StepNanos => _stepNanos != 0 ? _stepNanos : _stepNanos = Worker.NowNanos;
+    protected long StepNanos => _stepNanos != 0 ? _stepNanos : _stepNanos = _latestNanos = Worker.NowNanos;
 
     /// <summary>Another step begins: time has passed.</summary>
     protected void BeginStep() => _stepNanos = 0;
+
+    /// <summary>
+    /// Another step begins, at a time that was read before the socket was owned; 0 for none. Who owned it in between may have had a later one: then the clock is read again, for a socket's time does not go backward (peers
+    /// drop what carries an older timestamp, RFC 7323 5).
+    /// </summary>
+    private void BeginStepWith(long nanos)
+    {
+        if (nanos < _latestNanos)
+        {
+            nanos = 0;
+        }
+        else
+        {
+            _latestNanos = nanos;
+        }
+
+        _stepNanos = nanos;
+    }
 
     /// <summary>Owning, right now or not at all.</summary>
     public bool TryOwn()
@@ -119,7 +138,7 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
         {
             _owned = true;
             _inner.Exit();
-            _stepNanos = worker == Worker ? worker.TakeFreshNanos() : 0;
+            BeginStepWith(worker == Worker ? worker.TakeFreshNanos() : 0);
             ProcessPacket(packet);
             if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && (Omitted & Omission.DirectReceive) == Omission.None
                 && receiver.TryDeliver(worker))

@@ -49,6 +49,28 @@ internal sealed class TestSocket : OwnedSocket
         ReceivePacket(packet, null!);
     }
 
+    /// <summary>The time of the owner's present step.</summary>
+    public long StepTime => StepNanos;
+
+    /// <summary>Has a packet received by the socket's own worker, after <paramref name="meanwhile"/>, in the same round.</summary>
+    public void ArriveInRound(uint number, Action meanwhile)
+    {
+        PacketBuffer packet = _pool.RentBuffer()!;
+        packet.Sequence = new SequenceNumber(number);
+        packet.Ingress = new Receiver(this, meanwhile);
+        Worker.Post(packet);
+        Worker.Run();
+    }
+
+    private sealed class Receiver(TestSocket socket, Action meanwhile) : IReceiver
+    {
+        public void Receive(PacketBuffer packet, Worker worker)
+        {
+            meanwhile();
+            socket.ReceivePacket(packet, worker);
+        }
+    }
+
     public void Subscribe(SocketWaiter waiter) => AddWaiter(waiter);
 
     public void Raise(SocketEvents events) => Notify(events);

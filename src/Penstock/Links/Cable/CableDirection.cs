@@ -52,12 +52,14 @@ public sealed class CableDirection
     {
         get
         {
+            // Looked at once: packets pass meanwhile, and what was sent and what was delivered have to agree.
+            long passed = _passed[0];
             _gate.Enter();
             var counters = new CableCounters
             {
-                Sent = _sent + _passed[0],
+                Sent = _sent + passed,
                 SentBytes = _sentBytes + _passed[1],
-                Delivered = _delivered + _passed[0],
+                Delivered = _delivered + passed,
                 Lost = _lost,
                 DroppedByQueue = _queueDrops,
                 DroppedByMemory = _memoryDrops,
