@@ -3,10 +3,29 @@ using Penstock.Tcp;
 
 namespace Penstock.Drill;
 
-/// <summary>The fields of Linux's tcp_info by their names, with Linux's units and numbers.</summary>
+/// <summary>The fields of Linux's tcp_info and the words of SO_MEMINFO by their names, with Linux's units and numbers.</summary>
 internal static class InfoVariables
 {
+    private const string MemoryPrefix = "SK_MEMINFO_";
+
+    /// <summary>In the order of the words (include/uapi/linux/sock_diag.h).</summary>
+    private static readonly string[] s_memory = ["RMEM_ALLOC", "RCVBUF", "WMEM_ALLOC", "SNDBUF", "FWD_ALLOC", "WMEM_QUEUED", "OPTMEM", "BACKLOG", "DROPS"];
+
     /// <summary>The field's value now; null when there is no such field, or no connection to ask.</summary>
-    public static long? Find(string name, TcpConnection? connection) =>
-        connection is null || !name.StartsWith("tcpi_", StringComparison.Ordinal) ? null : TcpInfoLayout.Read(name, connection.Snapshot());
+    public static long? Find(string name, TcpConnection? connection)
+    {
+        if (connection is null)
+        {
+            return null;
+        }
+
+        if (name.StartsWith(MemoryPrefix, StringComparison.Ordinal) && Array.IndexOf(s_memory, name[MemoryPrefix.Length..]) is >= 0 and var index)
+        {
+            Span<byte> words = stackalloc byte[s_memory.Length * sizeof(uint)];
+            TcpInfoLayout.WriteMemory(connection.Snapshot(), words);
+            return BitConverter.ToUInt32(words[(index * sizeof(uint))..]);
+        }
+
+        return name.StartsWith("tcpi_", StringComparison.Ordinal) ? TcpInfoLayout.Read(name, connection.Snapshot()) : null;
+    }
 }

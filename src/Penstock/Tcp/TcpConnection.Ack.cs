@@ -387,11 +387,8 @@ internal sealed partial class TcpConnection
         if (sample < 0 && _timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && outcome.Removed > 0)
         {
             // The echo tells which transmission was acknowledged, at the price of its millisecond.
-            uint elapsed = TimestampTicks(outcome.NowNanos) - _rcvTsEcr;
-            if (elapsed < int.MaxValue / 1000)
-            {
-                sample = outcome.NewestRttNanos = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
-            }
+            sample = EchoedRtt(until);
+            outcome.NewestRttNanos = EchoedRtt(outcome.ArrivedNanos);
         }
 
         if (sample < 0)
@@ -418,6 +415,13 @@ internal sealed partial class TcpConnection
             Paced = _sending is { Pacer.IsEnforced: true },
         });
         return true;
+    }
+
+    /// <summary>The time since the transmission that the peer's timestamp echoes (RFC 7323 4.1), nanoseconds, at least a tick of the clock; -1 when the echo makes no sense.</summary>
+    private long EchoedRtt(long untilNanos)
+    {
+        uint elapsed = TimestampTicks(untilNanos) - _rcvTsEcr;
+        return elapsed < int.MaxValue / 1000 ? Math.Max(elapsed, 1) * Nanos.PerMillisecond : -1;
     }
 
     /// <summary>

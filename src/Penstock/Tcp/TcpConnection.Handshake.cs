@@ -160,17 +160,12 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0)
+        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && EchoedRtt(now) is > 0 and var rtt)
         {
-            uint elapsed = TimestampTicks(now) - _rcvTsEcr;
-            if (elapsed < int.MaxValue / 1000)
-            {
-                long rtt = Math.Max(elapsed, 1) * Nanos.PerMillisecond;
-                _minimumRtt.Update(now, rtt);
-                Rtt.Sample(rtt, _sndUna, _sndNxt);
-                _rtoNanos = Rtt.RtoNanos;
-                return;
-            }
+            _minimumRtt.Update(now, rtt);
+            Rtt.Sample(rtt, _sndUna, _sndNxt);
+            _rtoNanos = Rtt.RtoNanos;
+            return;
         }
 
         _rtoNanos = Math.Min(RtoAfterLostSynNanos, MaximumRtoNanos);

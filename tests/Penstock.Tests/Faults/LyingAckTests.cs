@@ -71,6 +71,31 @@ public class LyingAckTests
         peer.Check();
     }
 
+    /// <summary>Once a path is known to reorder, holes are waited for: a peer that makes them has each ACK find all that were made before.</summary>
+    [Fact]
+    public async Task Thousands_of_holes_that_may_only_be_late_cost_a_few_looks_each()
+    {
+        const int Window = 4000;
+        await using HandPeer peer = Flight(Window);
+        Advance(peer);
+        Sack(peer, (1, 2));
+        peer.Ack(peer.First + (2 * Mss));
+        Assert.Equal(1, peer.Connection.RecoveryFigures.Reorderings);
+        long most = 0;
+        for (uint i = 3; i < Window - 8; i += 2)
+        {
+            most = Math.Max(most, Cost(peer, () => Sack(peer, i > 6 ? [(i, i + 1), (i - 2, i - 1), (i - 4, i - 3)] : [(i, i + 1)])));
+        }
+
+        Assert.InRange(most, 1, 48);
+        Assert.Equal(0, peer.Connection.Snapshot().Lost);
+
+        // All of them have been waited for when the last has.
+        peer.Time.RunFor(TimeSpan.FromMilliseconds(13));
+        Assert.Equal((Window / 2) - 5, peer.Stack.GetCounter(StackCounter.TcpLost));
+        peer.Check();
+    }
+
     [Fact]
     public async Task Retransmissions_that_are_lost_again_and_again_are_found_without_a_walk_past_the_others()
     {

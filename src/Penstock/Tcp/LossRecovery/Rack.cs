@@ -26,6 +26,9 @@ internal struct Rack
     /// <summary>Round-trip time of the latest transmission that was delivered, nanoseconds.</summary>
     public long RttNanos { get; private set; }
 
+    /// <summary>When the latest transmission that was delivered was made, nanoseconds.</summary>
+    public long SentNanos { get; private set; }
+
     /// <summary>Something was delivered since the segments were last looked at, or an undo asks for another look.</summary>
     public bool Advanced { get; set; }
 
@@ -43,7 +46,7 @@ internal struct Rack
     public readonly bool IsSentBefore(long order, SequenceNumber end) => SentAfter(_order, _end, order, end);
 
     /// <summary>RFC 8985 6.2 steps 1 and 2: a segment was delivered.</summary>
-    public void OnDelivered(long order, SequenceNumber end, long rttNanos, bool retransmitted, long minimumRttNanos)
+    public void OnDelivered(long order, long sentNanos, SequenceNumber end, long rttNanos, bool retransmitted, long minimumRttNanos)
     {
         if (retransmitted && rttNanos < minimumRttNanos)
         {
@@ -57,6 +60,7 @@ internal struct Rack
         {
             _order = order;
             _end = end;
+            SentNanos = sentNanos;
         }
     }
 

@@ -6,7 +6,7 @@ namespace Penstock.Tcp;
 
 /// <summary>
 /// Loss detection by time (RFC 8985 6): a segment is lost when one sent sufficiently later has been delivered; <see cref="Rack"/> says how much is sufficient. Looks only at segments in the order they were
-/// sent, from the oldest, and stops at the first that was sent after what was delivered, so the work is bounded by what is found or still waited for.
+/// sent, from the oldest, and stops at the first that was sent after what was delivered, or when enough are still waited for, so the work is bounded by what is found.
 /// </summary>
 internal sealed partial class TcpConnection
 {
@@ -16,12 +16,18 @@ internal sealed partial class TcpConnection
     /// <summary>The reordering timer is no finer than this (Linux: TCP_TIMEOUT_MIN_US, RFC 8985 6.2 has no figure).</summary>
     private const long ReorderingGrainNanos = 2_000_000;
 
+    /// <summary>
+    /// Of those that may only be late so many are looked at, for the time of the last; beyond them the newest transmission that was delivered stands for all. An ACK would else cost as much as the holes before it, of which a
+    /// peer can make half a window.
+    /// </summary>
+    private const int MostWaiting = 32;
+
     private long _transmissions;
 
     /// <summary>A segment was delivered: RFC 8985 6.2 steps 1 and 2. By the time the ACK arrived, not by when it is looked at: time in our backlog is no time on the path.</summary>
     private void RackAdvance(PacketBuffer buffer, in AckOutcome outcome) =>
         Recovery.Rack.OnDelivered(
-            buffer.SentOrder, buffer.EndSequence, outcome.OnPath(buffer.SentNanos), (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0, MinimumRttNanos);
+            buffer.SentOrder, buffer.SentNanos, buffer.EndSequence, outcome.OnPath(buffer.SentNanos), (buffer.Segment & SegmentFlags.RetransmittedOnce) != 0, MinimumRttNanos);
 
     /// <summary>RFC 8985 6.2 step 4: widens or narrows the window by what DSACKs said.</summary>
     private void RackAdjustWindow(in AckOutcome outcome)
@@ -61,13 +67,15 @@ internal sealed partial class TcpConnection
             _sackedOut >= _reordering && (_tcp.Settings.Recovery & RecoveryIgnoresDuplicates) == 0,
             MinimumRttNanos,
             Rtt.SmoothedNanos);
+        long patience = recovery.Rack.RttNanos + window;
         long until = 0;
+        int waiting = 0;
         PacketBuffer? buffer = _retransmitQueue.OldestSent;
         while (buffer is not null && recovery.Rack.IsSentBefore(buffer.SentOrder, buffer.EndSequence))
         {
             Visit();
             PacketBuffer? next = buffer.SentNext;
-            long deadline = buffer.SentNanos + recovery.Rack.RttNanos + window;
+            long deadline = buffer.SentNanos + patience;
             if (deadline <= nowNanos)
             {
                 MarkLost(buffer);
@@ -76,6 +84,11 @@ internal sealed partial class TcpConnection
             else
             {
                 until = Math.Max(until, deadline);
+                if (++waiting == MostWaiting)
+                {
+                    // None that follows is due: they were sent later, but not after what was delivered.
+                    return Math.Max(until, recovery.Rack.SentNanos + patience);
+                }
             }
 
             buffer = next;
