@@ -41,22 +41,23 @@ internal readonly unsafe struct IoVectors(IoVector* first, int count)
         }
     }
 
-    /// <summary>True when a buffer that should have bytes is null.</summary>
-    public bool HasNull
+    /// <summary>Bytes in front of the first buffer that should have bytes and is null; all of them when none is.</summary>
+    public long LengthBeforeNull
     {
         get
         {
-            for (int i = 0; i < count; i++)
+            long sum = 0;
+            for (int i = 0; i < count && !(first[i].Base is null && first[i].Length > 0); i++)
             {
-                if (first[i].Base is null && first[i].Length > 0)
-                {
-                    return true;
-                }
+                sum += (long)first[i].Length;
             }
 
-            return false;
+            return sum;
         }
     }
+
+    /// <summary>True when a buffer that should have bytes is null.</summary>
+    public bool HasNull => LengthBeforeNull < Length;
 
     /// <summary>True for a buffer of <see cref="At"/> that should have bytes, and is nowhere.</summary>
     public static bool IsNull(ReadOnlySpan<byte> part) => !part.IsEmpty && Unsafe.IsNullRef(ref MemoryMarshal.GetReference(part));
@@ -92,12 +93,12 @@ internal readonly unsafe struct IoVectors(IoVector* first, int count)
     }
 }
 
-/// <summary>A send's bytes from a caller's list of buffers.</summary>
-internal struct VectorSource(IoVectors vectors) : ISendSource
+/// <summary>A send's bytes from a caller's list of buffers, the first <paramref name="length"/> of them.</summary>
+internal struct VectorSource(IoVectors vectors, long length) : ISendSource
 {
     private long _offset;
 
-    public long Remaining { get; private set; } = vectors.Length;
+    public long Remaining { get; private set; } = length;
 
     public void Fill(Span<byte> destination)
     {

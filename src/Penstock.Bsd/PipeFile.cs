@@ -79,6 +79,12 @@ internal sealed class PipeFile : OpenFile
             return Result.Fail(Errno.EINVAL);
         }
 
+        if (source.Pace != target.Pace)
+        {
+            // Of two stacks: neither could wait for the other.
+            return Result.Fail(Errno.EINVAL);
+        }
+
         bool waits = (flags & NonBlock) == 0;
         return (source, target) switch
         {
@@ -234,15 +240,19 @@ internal sealed class PipeFile : OpenFile
 
     protected override int OnClose()
     {
-        lock (_ring)
+        // A splice that has seen the reader, and has taken bytes for it, comes first.
+        lock (Other.Turn)
         {
-            if (_reads)
+            lock (_ring)
             {
-                _ring.ReaderGone = true;
-            }
-            else
-            {
-                _ring.WriterGone = true;
+                if (_reads)
+                {
+                    _ring.ReaderGone = true;
+                }
+                else
+                {
+                    _ring.WriterGone = true;
+                }
             }
         }
 

@@ -82,7 +82,7 @@ internal sealed partial class SocketFile
             do
             {
                 int result = ReceiveStep(vectors, flags, size, ref done);
-                if (result <= 0 && result != Result.WouldBlock)
+                if ((result <= 0 && result != Result.WouldBlock) || ((flags & FlagPeek) != 0 && done > 0 && Connection is { ReceiveEnded: true }))
                 {
                     return done > 0 ? (int)done : result;
                 }
@@ -139,16 +139,11 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (vectors.HasNull && !socket.Connection.SendEnded)
-        {
-            return Result.Fail(Errno.EFAULT);
-        }
-
         TcpSendFlags how = ((flags & FlagMore) != 0 ? TcpSendFlags.More : 0)
             | ((flags & FlagEndOfRecord) != 0 ? TcpSendFlags.EndOfRecord : 0)
             | ((flags & FlagOutOfBand) != 0 ? TcpSendFlags.OutOfBand : 0);
         bool waits = !NonBlocking && (flags & FlagDontWait) == 0;
-        return (flags & FlagZeroCopy) != 0 && _zeroCopy
+        return (flags & FlagZeroCopy) != 0 && _zeroCopy && !vectors.HasNull
             ? SendZeroCopy(socket, vectors, how, waits)
             : SendCopied(socket, vectors, how, waits);
     }
@@ -167,14 +162,14 @@ internal sealed partial class SocketFile
         {
             do
             {
-                if (pipe.IsBroken)
-                {
-                    return Result.Fail(Errno.EPIPE);
-                }
-
                 lock (pipe.Turn)
                 {
-                    // The room that was seen is still there when the bytes have been taken.
+                    // Reader and room that were seen are still there when the bytes have been taken.
+                    if (pipe.IsBroken)
+                    {
+                        return Result.Fail(Errno.EPIPE);
+                    }
+
                     int room = Math.Min(Math.Min(most, pipe.Room), 65536);
                     if (room == 0)
                     {
@@ -231,10 +226,12 @@ internal sealed partial class SocketFile
             {
                 lock (pipe.Turn)
                 {
+                    // Looked at before: a writer may write and close in between.
+                    bool isBroken = pipe.IsBroken;
                     int count = pipe.Peek(buffer.AsSpan(0, Math.Min(most, 65536)));
                     if (count == 0)
                     {
-                        if (pipe.IsBroken || most == 0)
+                        if (isBroken || most == 0)
                         {
                             return 0;
                         }
@@ -319,12 +316,29 @@ internal sealed partial class SocketFile
         }
 
         TcpReceiveFlags how = ((flags & FlagPeek) != 0 ? TcpReceiveFlags.Peek : 0) | ((flags & FlagOutOfBand) != 0 ? TcpReceiveFlags.OutOfBand : 0);
+        if ((flags & FlagPeek) != 0)
+        {
+            // From the front again: nothing was taken.
+            done = 0;
+        }
+
+        if (done == 0 && vectors.HasNull && socket.Connection.ReadableBytes > vectors.LengthBeforeNull)
+        {
+            return ReceiveNowhere(socket, how);
+        }
+
         while (done < size)
         {
+            if (done > 0 && socket.Connection.Error != SocketError.Success)
+            {
+                // What was read counts; the error is for the next call.
+                return 0;
+            }
+
             Span<byte> part = vectors.At(done);
             if (IoVectors.IsNull(part))
             {
-                return done > 0 ? 1 : ReceiveNowhere(socket, how);
+                return done > 0 ? Result.Fail(Errno.EFAULT) : ReceiveNowhere(socket, how);
             }
 
             int received = socket.TryReceive(part, how, out SocketError error);
@@ -374,7 +388,7 @@ internal sealed partial class SocketFile
                 received = Receive(new IoVectors(&one, 1), flags);
             }
 
-            if (received > 0 && vectors.HasNull)
+            if (received > vectors.LengthBeforeNull)
             {
                 return Result.Fail(Errno.EFAULT);
             }
@@ -395,7 +409,8 @@ internal sealed partial class SocketFile
     /// <summary>MSG_TRUNC: the bytes are taken and thrown away.</summary>
     private unsafe int Discard(long size, int flags)
     {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
+        bool peeks = (flags & FlagPeek) != 0;
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(peeks ? (int)Math.Min(size, Math.Max(65536, Connection?.ReadableBytes ?? 0)) : 65536);
         try
         {
             long done = 0;
@@ -408,7 +423,7 @@ internal sealed partial class SocketFile
                     received = Receive(new IoVectors(&one, 1), (flags & ~FlagTruncate) | (done > 0 && (flags & FlagWaitAll) == 0 ? FlagDontWait : 0));
                 }
 
-                if (received <= 0)
+                if (received <= 0 || peeks)
                 {
                     return done > 0 ? (int)done : received;
                 }
@@ -448,7 +463,9 @@ internal sealed partial class SocketFile
 
     private int SendCopied(TcpSocket socket, IoVectors vectors, TcpSendFlags how, bool waits)
     {
-        var source = new VectorSource(vectors);
+        // A fault ends the send where it comes, after what comes before it: whether anything can be sent at all, and room for it.
+        bool faults = vectors.HasNull;
+        var source = new VectorSource(vectors, vectors.LengthBeforeNull);
         long done = 0;
         var wait = new Blocking(this, waits, waits ? SendDeadline() : Pace.Never);
         try
@@ -468,9 +485,9 @@ internal sealed partial class SocketFile
                 }
 
                 done += Math.Max(sent, 0);
-                if (source.Remaining == 0)
+                if (source.Remaining == 0 && sent != TcpConnection.WouldBlock)
                 {
-                    return (int)done;
+                    return done == 0 && faults ? Result.Fail(Errno.EFAULT) : (int)done;
                 }
             }
             while (wait.Again());

@@ -95,8 +95,8 @@ internal sealed partial class ScriptRun
         }
         catch
         {
-            // The thread of a call that waits would stay for ever.
-            _pace.GiveUp();
+            GiveUp();
+            _capture?.Dispose();
             throw;
         }
 
@@ -371,12 +371,15 @@ internal sealed partial class ScriptRun
         }
     }
 
-    /// <summary>Closes everything, lets time run on, and looks whether the stack has given back all it held. Null when it has.</summary>
-    private string? TearDown()
+    /// <summary>Ends what the script has begun: the thread of a call that waits would stay for ever.</summary>
+    private void GiveUp()
     {
         try
         {
             EndApplications();
+        }
+        finally
+        {
             try
             {
                 _pace.GiveUp();
@@ -385,7 +388,15 @@ internal sealed partial class ScriptRun
             {
                 _calls.AbortAll();
             }
+        }
+    }
 
+    /// <summary>Closes everything, lets time run on, and looks whether the stack has given back all it held. Null when it has.</summary>
+    private string? TearDown()
+    {
+        try
+        {
+            GiveUp();
             _time.Run(async () => await _stack.DisposeAsync().ConfigureAwait(true), TimeSpan.FromHours(1));
         }
         catch (TimeoutException stuck)

@@ -18,7 +18,8 @@ internal sealed partial class SystemCalls
             throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, NoFastOpen);
         }
 
-        byte[] value = Bytes(arguments[3] is ArrayExpression { Items: [var single] } ? single : arguments[3]);
+        Expression given = arguments[3] is ArrayExpression { Items: [var single] } ? single : arguments[3];
+        byte[] value = (level, name, arguments.Long(4, 0)) is (NumberedOptions.LevelSocket, 47, 8) ? BitConverter.GetBytes(Arguments.Long(given)) : Bytes(given);
         int result = socket.SetOption(level, name, value.AsSpan(0, (int)Math.Clamp(arguments.Long(4, value.Length), 0, value.Length)));
         return result == Result.Fail(Errno.ENOPROTOOPT)
             ? throw new DrillStop(DrillOutcome.Skipped, arguments[2].At, $"the option {ScriptPrinter.Print(arguments[2])} is not run yet")

@@ -140,9 +140,6 @@ internal sealed partial class TcpConnection
     /// <summary>The peer has said that nothing more comes.</summary>
     public bool HasReceivedFin => _finReceived;
 
-    /// <summary>Nothing more can be sent, or nothing ever could: a send says so before it looks at its memory. False while the connection is being opened.</summary>
-    public bool SendEnded => SendShutdown || Error != SocketError.Success || State == TcpConnectionState.Closed;
-
     /// <summary>Nothing more will come from the peer, or nobody wants it (Linux: RCV_SHUTDOWN).</summary>
     public bool ReceiveEnded => _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed;
 
