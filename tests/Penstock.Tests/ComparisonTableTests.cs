@@ -69,7 +69,7 @@ public partial class ComparisonTableTests
     }
 
     /// <summary>All tests of the repository as <c>Class.Method</c>, read from their sources: those of other projects are not in this assembly.</summary>
-    private static HashSet<string> Tests()
+    internal static HashSet<string> Tests()
     {
         string built = $"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}";
         var tests = new HashSet<string>();
@@ -88,7 +88,7 @@ public partial class ComparisonTableTests
         return tests;
     }
 
-    private static string Root()
+    internal static string Root()
     {
         string? folder = AppContext.BaseDirectory;
         while (folder is not null && !File.Exists(Path.Combine(folder, "Penstock.slnx")))

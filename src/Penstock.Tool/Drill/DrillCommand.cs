@@ -12,7 +12,7 @@ internal static class DrillCommand
         """
         Examples:
           penstock drill handshake.pkt
-              One script: passes, or shows the line, both packets side by side and what went before.
+              One script: passes, or shows the line, both packets one above the other and what went before.
           penstock drill tests/drill
               Every *.pkt below a folder. The last line is 'N passed, N failed'; exit code 1 if any failed.
           penstock drill tests/drill --filter 'loss/*' --verbose

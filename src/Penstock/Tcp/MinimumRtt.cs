@@ -1,7 +1,8 @@
 namespace Penstock.Tcp;
 
 /// <summary>
-/// The smallest round-trip time of the last five minutes (Linux: <c>tcp_min_rtt_wlen</c>), in constant space: Kathleen Nichols' filter keeps the best sample
+/// The smallest round-trip time of the last five minutes (RFC 8985 6.2 step 1 wants it, draft-cardwell-iccrg-bbr-congestion-control a windowed one; Linux:
+/// <c>tcp_min_rtt_wlen</c>), in constant space: Kathleen Nichols' filter keeps the best sample
 /// and two later ones that stand in for it when it grows too old. What it says was measured within the window and is never above anything measured since; what
 /// came before that and was better may be forgotten when stand-ins grow old close together, a price that Linux pays too. Samples that a delayed ACK may
 /// have stretched are better not given to it when they lie above <see cref="CurrentNanos"/>.

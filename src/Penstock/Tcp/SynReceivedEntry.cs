@@ -47,7 +47,7 @@ internal sealed class SynReceivedEntry : FlowEntry
 
         // Whole segments as they will come: with timestamps they carry twelve bytes less (Linux: 65160 rather than 64240 on Ethernet).
         int mss = OwnMss - (TimestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0);
-        (Window, OwnWindowScale) = InitialWindow.Choose(settings, buffer, receiveBuffer > 0, mss, WindowScalingOk, Listener.WindowClamp);
+        (Window, OwnWindowScale) = SynWindow.Choose(settings, buffer, receiveBuffer > 0, mss, WindowScalingOk, Listener.WindowClamp);
     }
 
     public TimerEntry Timer(TcpLayer tcp) => _timer ??= new SynAckTimer(this, tcp);

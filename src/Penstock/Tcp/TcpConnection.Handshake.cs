@@ -35,7 +35,7 @@ internal sealed partial class TcpConnection
             _advertisedMss = 536;
         }
 
-        SelectInitialWindow(_advertisedMss, _tcp.Settings.WindowScaling);
+        SelectSynWindow(_advertisedMss, _tcp.Settings.WindowScaling);
         _timestampsOk = false;
         Cwnd.StampNanos = Now;
         SetState(TcpConnectionState.SynSent);
@@ -99,7 +99,7 @@ internal sealed partial class TcpConnection
         _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         _tos = request.Tos;
         _ecn.IsOn = request.EcnOk;
-        _scalingRatio = InitialWindow.ScalingRatio(_tcp.Settings);
+        _scalingRatio = SynWindow.ScalingRatio(_tcp.Settings);
         RefreshRoute();
         _sndWl1 = ack.Sequence;
         _sndWnd = _maxWindow = ack.Window << _sndWscale;

@@ -62,7 +62,10 @@ internal sealed partial class TcpConnection
         return (int)Math.Min(segments, Math.Max(1, MaximumSuperSegment / mss));
     }
 
-    /// <summary>Segments that the congestion window lets go at once: half of it at most, so that ACKs keep coming.</summary>
+    /// <summary>
+    /// Segments that the congestion window lets go at once: half of it at most, so that ACKs keep coming, and no burst leaves where an ACK makes much room at once (Linux: tcp_cwnd_test). Limited transmit (RFC 3042) is
+    /// no more than this: a segment that was SACKed, or that a duplicate ACK stands for, is no longer in flight, so each of the first duplicates lets a new one go.
+    /// </summary>
     private int CongestionQuota()
     {
         int inFlight = PacketsInFlight;

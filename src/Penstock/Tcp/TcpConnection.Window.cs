@@ -162,10 +162,10 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>The window of the SYN and the scale that goes with it (RFC 7323 2.3).</summary>
-    private void SelectInitialWindow(int mss, bool scalingAllowed)
+    private void SelectSynWindow(int mss, bool scalingAllowed)
     {
-        _scalingRatio = InitialWindow.ScalingRatio(_tcp.Settings);
-        (_rcvWnd, _rcvWscale) = InitialWindow.Choose(
+        _scalingRatio = SynWindow.ScalingRatio(_tcp.Settings);
+        (_rcvWnd, _rcvWscale) = SynWindow.Choose(
             _tcp.Settings, Memory.ReceiveBuffer, Memory.ReceiveBufferLocked, mss, scalingAllowed, _windowClamp);
         _rcvSsthresh = (int)_rcvWnd;
     }

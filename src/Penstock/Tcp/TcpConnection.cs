@@ -143,6 +143,7 @@ internal sealed partial class TcpConnection : OwnedSocket
 
     private PacketPool Pool => _stack.Pool;
 
+    /// <summary>Segments in flight (RFC 6675 4, pipe; Linux: <c>tcp_packets_in_flight</c>). What was SACKed has left, which is what gives limited transmit (RFC 3042) its room.</summary>
     private int PacketsInFlight => _packetsOut - (_sackedOut + _lostOut) + _retransOut;
 
     private bool IsSynchronized => State is not (TcpConnectionState.Closed or TcpConnectionState.SynSent or TcpConnectionState.Listen);

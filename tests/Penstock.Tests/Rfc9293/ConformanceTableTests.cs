@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Text.RegularExpressions;
 
 namespace Penstock.Tests.Rfc9293;
@@ -54,27 +53,58 @@ public partial class ConformanceTableTests
         Assert.All(Rows("The companions of RFC 9293"), row => Assert.True(Named(row[2]).Count > 0, $"{row[0]} names no test."));
     }
 
+    /// <summary>The rows that name a file of the source besides.</summary>
+    private static string[][] Algorithms() => [.. Rows("Loss recovery and congestion control"), .. Rows("Rates, sizes, probes and socket options")];
+
     [Fact]
-    public void Every_drill_that_is_named_exists()
+    public void Every_algorithm_and_option_names_a_test()
     {
-        MatchCollection named = Drills().Matches(Section("Loss recovery and congestion control"));
-        Assert.True(named.Count > 30);
-        Assert.All(named, drill => Assert.True(File.Exists(Path.Combine(AppContext.BaseDirectory, "drill", drill.Groups[1].Value)), drill.Value));
+        Assert.All(Algorithms(), row =>
+        {
+            Assert.Equal(4, row.Length);
+            Assert.True(Named(row[3]).Count > 0, $"{row[0]} names no test.");
+        });
     }
 
-    [GeneratedRegex(@"`(\w+/\w+\.pkt)`")]
-    private static partial Regex Drills();
+    [Fact]
+    public void Every_file_that_is_named_exists()
+    {
+        int named = 0;
+        foreach (string[] row in Algorithms())
+        {
+            foreach (Match match in Source().Matches(row[2]))
+            {
+                string path = match.Groups[1].Value;
+                string file = Path.Combine(ComparisonTableTests.Root(), path.StartsWith("src/", StringComparison.Ordinal) ? path : $"src/Penstock/Tcp/{path}");
+                Assert.True(File.Exists(file), $"{row[0]} names {path}, which does not exist.");
+                named++;
+            }
+        }
+
+        Assert.True(named > 40, $"The tables name {named} files.");
+    }
+
+    [Fact]
+    public void Every_script_is_named()
+    {
+        string all = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "docs", "conformance.md"));
+        string folder = Path.Combine(AppContext.BaseDirectory, "drill");
+        Assert.All(Directory.EnumerateFiles(folder, "*.pkt", SearchOption.AllDirectories), file =>
+        {
+            string name = Path.ChangeExtension(Path.GetRelativePath(folder, file), null).Replace('\\', '/');
+            Assert.True(all.Contains($"`{name}`", StringComparison.Ordinal) || all.Contains($"`{name}.pkt`", StringComparison.Ordinal), $"No row names {name}.");
+        });
+    }
+
+    [GeneratedRegex("`([A-Za-z0-9_./]+\\.cs)`")]
+    private static partial Regex Source();
 
     [Fact]
     public void Every_test_that_is_named_exists()
     {
-        HashSet<string> tests =
-        [
-            .. typeof(ConformanceTableTests).Assembly.GetTypes()
-                .SelectMany(type => type.GetMethods().Where(method => method.GetCustomAttributes().Any(a => a is FactAttribute)).Select(method => $"{type.Name}.{method.Name}")),
-        ];
+        HashSet<string> tests = ComparisonTableTests.Tests();
         string folder = Path.Combine(AppContext.BaseDirectory, "drill");
-        foreach (string[] row in (string[][])[.. Rows("RFC 9293"), .. Rows("The companions of RFC 9293")])
+        foreach (string[] row in (string[][])[.. Rows("RFC 9293"), .. Rows("The companions of RFC 9293"), .. Algorithms()])
         {
             foreach (string name in Named(row[^1]))
             {

@@ -5,7 +5,7 @@ namespace Penstock.Tcp.Congestion;
 /// </summary>
 internal sealed class CongestionWindow
 {
-    /// <summary>RFC 6928: the initial window.</summary>
+    /// <summary>RFC 6928 2: the initial window, ten segments whatever their size, as in Linux (TCP_INIT_CWND).</summary>
     public const int Initial = 10;
 
     public const int InfiniteThreshold = 0x7fffffff;
@@ -36,7 +36,10 @@ internal sealed class CongestionWindow
 
     public bool InSlowStart => Window < Threshold;
 
-    /// <summary>Slow start for <paramref name="acked"/> segments; returns those left over once the threshold is reached (RFC 5681 3.1, with ABC as Linux).</summary>
+    /// <summary>
+    /// Slow start for <paramref name="acked"/> segments; returns those left over once the threshold is reached (RFC 5681 3.1). What was acknowledged counts, not ACKs: appropriate byte counting (ABC, RFC 3465), in
+    /// segments and without its limit of two an ACK, as in Linux.
+    /// </summary>
     public int SlowStart(int acked)
     {
         int next = Math.Min(Window + acked, Threshold);
@@ -45,7 +48,7 @@ internal sealed class CongestionWindow
         return left;
     }
 
-    /// <summary>Additive increase: one segment for each <paramref name="perSegment"/> acknowledged (Linux: <c>tcp_cong_avoid_ai</c>).</summary>
+    /// <summary>Additive increase: one segment for each <paramref name="perSegment"/> acknowledged (RFC 3465 2.1; Linux: <c>tcp_cong_avoid_ai</c>).</summary>
     public void Increase(int perSegment, int acked)
     {
         if (Counter >= perSegment)

@@ -3,8 +3,8 @@ using Penstock.Wire;
 namespace Penstock.Tcp.Congestion;
 
 /// <summary>
-/// Finds the end of slow start before a loss does (Ha and Rhee's HyStart in Linux's form): a train of closely spaced ACKs that is as long as half of the
-/// path's delay, or a round whose delays lie above the path's. It says so once; the window is its caller's.
+/// Finds the end of slow start before a loss does (Ha and Rhee's HyStart in Linux's form, not RFC 9406's HyStart++, which knows no trains and tries a slower
+/// growth first): a train of closely spaced ACKs that is as long as half of the path's delay, or a round whose delays lie above the path's. It says so once; the window is its caller's.
 /// </summary>
 internal struct HyStart
 {

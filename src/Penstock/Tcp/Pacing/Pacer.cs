@@ -3,7 +3,7 @@ using Penstock.Time;
 namespace Penstock.Tcp.Pacing;
 
 /// <summary>
-/// The rate of one connection, and, where sending is held to it, when the next segment may go (Linux: <c>sk_pacing_rate</c> and TCP's internal pacing). The rate is kept for every connection, since the size of
+/// The rate of one connection, and, where sending is held to it, when the next segment may go (Linux: <c>sk_pacing_rate</c> and TCP's internal pacing; there is no RFC of it). The rate is kept for every connection, since the size of
 /// super-segments follows from it; it is enforced only when the application set a limit or the congestion control asks for it. The owner's.
 /// </summary>
 internal struct Pacer

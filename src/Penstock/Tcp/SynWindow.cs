@@ -3,7 +3,7 @@ using Penstock.Wire;
 namespace Penstock.Tcp;
 
 /// <summary>The window of a SYN or SYN-ACK and the scale that goes with it (RFC 7323 2.3): one rule for both sides.</summary>
-internal static class InitialWindow
+internal static class SynWindow
 {
     /// <summary>256ths of receive memory that count as window before real segments were measured (tcp_adv_win_scale).</summary>
     public static int ScalingRatio(TcpSettings settings) =>
