@@ -98,6 +98,8 @@ public sealed class MatrixTests
         FastRetransmits = 1,
         Probes = 0,
         Duplicates = 0,
+        DeviceDrops = 0,
+        ReceiverDrops = 0,
         Data = new CableCounters { Sent = 100 },
         Acks = default,
     };
