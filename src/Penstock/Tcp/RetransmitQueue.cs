@@ -118,24 +118,27 @@ internal sealed class RetransmitQueue
 
     /// <summary>
     /// The buffer is not lost after all: back to where its transmission belongs. Returned one after the other in the order of their transmission all of them cost one walk along the list; <paramref name="cursor"/>
-    /// keeps the place.
+    /// keeps the place. Returns how many others had to be passed.
     /// </summary>
-    public void ReturnToSent(PacketBuffer buffer, ref PacketBuffer? cursor)
+    public int ReturnToSent(PacketBuffer buffer, ref PacketBuffer? cursor)
     {
         if (_sent.Holds(buffer))
         {
-            return;
+            return 0;
         }
 
         Leave(buffer);
+        int passed = 0;
         PacketBuffer? after = cursor is { } last && last.SentOrder <= buffer.SentOrder ? last : null;
         while ((after is null ? _sent.First : after.SentNext) is { } next && next.SentOrder <= buffer.SentOrder)
         {
             after = next;
+            passed++;
         }
 
         _sent.InsertAfter(after, buffer);
         cursor = buffer;
+        return passed;
     }
 
     public PacketBuffer? FindEndingAfter(SequenceNumber sequence) => _bySequence.FindEndingAfter(sequence);

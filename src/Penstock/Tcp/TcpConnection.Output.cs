@@ -213,11 +213,22 @@ internal sealed partial class TcpConnection
         || !NagleForbids(buffer.Length < mss, nagle);
 
     /// <summary>
+    /// A peer whose reports cut super-segments into the smallest pieces pays with our memory, a head for each (CVE-2019-11478). Beyond twice the send buffer and this, two full super-segments, only the first
+    /// and the last buffer are cut, so that what waits at the front always goes (Linux).
+    /// </summary>
+    private const int SplitAllowance = 2 * (MaximumSuperSegment + 640);
+
+    /// <summary>
     /// Cuts a queued buffer at <paramref name="length"/> payload bytes; the rest becomes a buffer of its own behind it. Exactly the payload that moves takes its
     /// true size along; the new head is charged (R2.21). False when there is no memory for it.
     /// </summary>
     private bool Split(PacketBuffer buffer, int length, int mss, bool inRetransmitQueue)
     {
+        if (inRetransmitQueue && Memory.WriteQueueBytes / 2 > Memory.SendBuffer + SplitAllowance && buffer != _retransmitQueue.First && buffer != _retransmitQueue.Last)
+        {
+            return false;
+        }
+
         PacketBuffer? rest = Pool.RentBuffer(forced: true);
         if (rest is null)
         {

@@ -242,8 +242,11 @@ internal sealed partial class TcpConnection
     private void RetransmitAfterPathMtu()
     {
         int mss = CurrentMss();
+
+        // One walk for each report that is believed and makes segments smaller (Linux: tcp_simple_retransmit).
         for (PacketBuffer? buffer = _retransmitQueue.First; buffer is not null; buffer = buffer.Next)
         {
+            Visit();
             if ((buffer.GsoSize > 0 ? buffer.GsoSize : buffer.Length) > mss && (buffer.Segment & SegmentFlags.SackedAcked) == 0)
             {
                 MarkLost(buffer);

@@ -149,7 +149,7 @@ internal sealed partial class TcpConnection
                     }
                     else
                     {
-                        _retransmitQueue.ReturnToSent(buffer, ref cursor);
+                        recovery.Visited += _retransmitQueue.ReturnToSent(buffer, ref cursor);
                     }
                 }
             }
