@@ -213,21 +213,31 @@ internal sealed class TwoSidedSum
     {
         // The other side first: what is added after this and removed again, as a grant with a higher ceiling may be, must not make room for us.
         long removed = Volatile.Read(ref _added.Seen);
-        if (Interlocked.Add(ref _added.Sum, count) - removed <= ceiling)
+        if (Volatile.Read(ref _added.Sum) + count - removed <= ceiling)
         {
-            return true;
+            if (Interlocked.Add(ref _added.Sum, count) - removed <= ceiling)
+            {
+                return true;
+            }
+
+            Interlocked.Add(ref _added.Sum, -count);
         }
 
-        // What was seen of the other side may be old, and then too much seems to be there: look again.
-        Interlocked.Add(ref _added.Sum, -count);
+        // What was seen of the other side may be old, and then too much seems to be there: look again. Nothing is added that may have to be taken off: it would be in the way of a grant with a higher ceiling.
         removed = Volatile.Read(ref _removed.Sum);
         Volatile.Write(ref _added.Seen, removed);
-        if (Interlocked.Add(ref _added.Sum, count) - removed <= ceiling)
+        long sum = Volatile.Read(ref _added.Sum);
+        while (sum + count - removed <= ceiling)
         {
-            return true;
+            long seen = Interlocked.CompareExchange(ref _added.Sum, sum + count, sum);
+            if (seen == sum)
+            {
+                return true;
+            }
+
+            sum = seen;
         }
 
-        Interlocked.Add(ref _added.Sum, -count);
         return false;
     }
 

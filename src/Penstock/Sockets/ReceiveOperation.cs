@@ -124,6 +124,11 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
             throw new InvalidOperationException("The task of a receive may be awaited once.");
         }
 
+        if (_core.GetStatus(token) == ValueTaskSourceStatus.Pending)
+        {
+            throw new InvalidOperationException("The receive is under way. Await its task, or make it one that can be waited for with AsTask().");
+        }
+
         _registration.Dispose();
         _registration = default;
         try

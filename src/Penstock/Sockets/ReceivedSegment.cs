@@ -4,9 +4,14 @@ using Penstock.Buffers;
 
 namespace Penstock.Sockets;
 
-/// <summary>One run of received bytes where it lies, as part of the sequence that a pipe reader hands out. Reused by its reader.</summary>
-internal sealed class ReceivedSegment : ReadOnlySequenceSegment<byte>
+/// <summary>
+/// One run of received bytes where it lies, as part of the sequence that a pipe reader hands out. Reused by its reader, and keeps it alive: a reader that nobody refers to gives all memory back, and the sequence
+/// is still being read.
+/// </summary>
+internal sealed class ReceivedSegment(SlabPipeReader reader) : ReadOnlySequenceSegment<byte>
 {
+    public SlabPipeReader Reader { get; } = reader;
+
     private AddressMemory? _foreign;
 
     /// <summary>Where this run ends, counted from the beginning of the stream.</summary>

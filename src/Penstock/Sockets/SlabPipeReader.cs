@@ -397,7 +397,7 @@ internal sealed class SlabPipeReader(TcpSocket socket) : PipeReader
     {
         if (_spares is not { } segment)
         {
-            return new ReceivedSegment();
+            return new ReceivedSegment(this);
         }
 
         _spares = segment.Following;

@@ -30,13 +30,15 @@ public sealed partial class TcpSocket
             return ValueTask.FromCanceled<int>(cancellationToken);
         }
 
+        // Before anything is taken: memory of the caller's own kind may refuse.
+        Span<byte> place = buffer.Span;
         BeginReceive();
         if (!_connection.TryOwn())
         {
             return ReceiveQueuedAsync(buffer, flags, cancellationToken);
         }
 
-        int received = ReceiveOwned(buffer.Span, flags);
+        int received = ReceiveOwned(place, flags);
         if (received == TcpConnection.WouldBlock)
         {
             return WaitToReceive(buffer, flags, cancellationToken);
@@ -112,26 +114,29 @@ public sealed partial class TcpSocket
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> ReceiveQueuedAsync(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
     {
+        await _connection.OwnAsync().ConfigureAwait(false);
         int received;
         try
         {
-            await _connection.OwnAsync().ConfigureAwait(false);
             received = ReceiveOwned(buffer.Span, flags);
-            if (received != TcpConnection.WouldBlock)
-            {
-                SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
-                _connection.Release();
-                EndReceive();
-                return received >= 0 ? received : throw new SocketException((int)error);
-            }
         }
         catch
         {
+            // The caller's memory cannot be had.
+            _connection.Release();
             EndReceive();
             throw;
         }
 
-        return await WaitToReceive(buffer, flags, cancellationToken).ConfigureAwait(false);
+        if (received == TcpConnection.WouldBlock)
+        {
+            return await WaitToReceive(buffer, flags, cancellationToken).ConfigureAwait(false);
+        }
+
+        SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
+        _connection.Release();
+        EndReceive();
+        return received >= 0 ? received : throw new SocketException((int)error);
     }
 
     /// <summary>Owned here, and nothing is there.</summary>

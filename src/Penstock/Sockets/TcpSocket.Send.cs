@@ -143,6 +143,7 @@ public sealed partial class TcpSocket
             throw new OperationCanceledException(cancellationToken);
         }
 
+        hasTurn = true;
         try
         {
             bool run = !owned;
@@ -161,21 +162,23 @@ public sealed partial class TcpSocket
                         ObjectDisposedException.ThrowIf(IsDisposed && copied == 0, this);
                         status = _connection.RunSend(ref source, flags, ref copied);
                     }
-                    catch when (copied > 0)
-                    {
-                        _connection.Release();
-                        return (int)copied;
-                    }
                     catch
                     {
-                        _connection.Release();
+                        hasTurn = false;
+                        ReleaseWithTurn(ref source);
+                        if (copied > 0)
+                        {
+                            return (int)copied;
+                        }
+
                         throw;
                     }
 
                     if (status != SendStatus.WouldBlock)
                     {
                         SocketError failure = status == SendStatus.Failed && copied == 0 ? TakeSendError() : SocketError.Success;
-                        _connection.Release();
+                        hasTurn = false;
+                        ReleaseWithTurn(ref source);
                         return failure == SocketError.Success ? (int)copied : throw new SocketException((int)failure);
                     }
                 }
@@ -191,7 +194,10 @@ public sealed partial class TcpSocket
         }
         finally
         {
-            GiveTurn(ref source);
+            if (hasTurn)
+            {
+                GiveTurn(ref source);
+            }
         }
     }
 
@@ -249,6 +255,7 @@ public sealed partial class TcpSocket
         }
 
         long copied = 0;
+        bool hasTurn = true;
         try
         {
             while (true)
@@ -259,21 +266,23 @@ public sealed partial class TcpSocket
                 {
                     status = _connection.RunSend(ref source, flags, ref copied);
                 }
-                catch when (copied > 0)
-                {
-                    _connection.Release();
-                    return (int)copied;
-                }
                 catch
                 {
-                    _connection.Release();
+                    hasTurn = false;
+                    ReleaseWithTurn(ref source);
+                    if (copied > 0)
+                    {
+                        return (int)copied;
+                    }
+
                     throw;
                 }
 
                 if (status != SendStatus.WouldBlock)
                 {
                     SocketError failure = status == SendStatus.Failed && copied == 0 ? TakeSendError() : SocketError.Success;
-                    _connection.Release();
+                    hasTurn = false;
+                    ReleaseWithTurn(ref source);
                     return failure == SocketError.Success ? (int)copied : throw new SocketException((int)failure);
                 }
 
@@ -282,13 +291,16 @@ public sealed partial class TcpSocket
         }
         finally
         {
-            GiveTurn(ref source);
+            if (hasTurn)
+            {
+                GiveTurn(ref source);
+            }
         }
     }
 
-    /// <summary>The send is over at once: gives the socket and the turn up.</summary>
+    /// <summary>The send is over: gives the socket and the turn up, in one go, for what the release fires may run here and send.</summary>
     private void ReleaseWithTurn<TSource>(ref TSource source)
-        where TSource : struct, ISendSource
+        where TSource : ISendSource, allows ref struct
     {
         if (typeof(TSource) == typeof(ZeroCopySource))
         {

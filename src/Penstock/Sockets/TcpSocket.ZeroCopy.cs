@@ -186,13 +186,21 @@ public sealed partial class TcpSocket
         {
             waiter.Arm(SocketEvents.Released);
             _connection.AddWaiter(waiter);
+
+            // To subscribe and then to look needs a full fence, as to count and then to look for waiters has.
+            Interlocked.MemoryBarrier();
             if (!zeroCopy.HoldsMemory)
             {
                 waiter.Fire(SocketEvents.Released);
             }
 
             bool fired = await waiter.WaitAsync(cancellationToken).ConfigureAwait(false);
-            _connection.RemoveWaiter(waiter);
+            if (!_connection.RemoveWaiter(waiter))
+            {
+                // An event may still have it in its hands, if it was fired from here.
+                waiter = new AsyncSocketWaiter(_connection.Worker.Driver);
+            }
+
             if (!fired)
             {
                 throw new OperationCanceledException(cancellationToken);

@@ -50,6 +50,9 @@ internal sealed partial class TcpLayer
             var waiter = new AsyncSocketWaiter(_stack.OwnWorker.Driver);
             waiter.Arm(SocketEvents.Released);
             _drainWaiters.Add(waiter);
+
+            // To subscribe and then to look needs a full fence, as to count and then to look for waiters has.
+            Interlocked.MemoryBarrier();
             if (Volatile.Read(ref _releasing) == 0)
             {
                 waiter.Fire(SocketEvents.Released);

@@ -71,12 +71,17 @@ internal sealed class ThreadDriver(string name) : Driver
 
     private void Loop()
     {
+        Worker[] workers = [];
         while (true)
         {
-            Worker[] workers = Volatile.Read(ref _workers);
-            if (workers != _taken && !Take(workers))
+            if (Volatile.Read(ref _workers) != workers)
             {
-                return;
+                if (Take() is not { } taken)
+                {
+                    return;
+                }
+
+                workers = taken;
             }
 
             if (!RunRound(workers) && !WaitForWork())
@@ -94,12 +99,13 @@ internal sealed class ThreadDriver(string name) : Driver
         Volatile.Write(ref _pending, 0);
         foreach (Worker worker in workers)
         {
-            worker.Run();
             if (Volatile.Read(ref _workers) != workers)
             {
-                // One may have been stopped by what just ran.
+                // One may have been stopped, by what just ran for one.
                 return true;
             }
+
+            worker.Run();
         }
 
         // After all of them: they post to each other.
@@ -158,23 +164,23 @@ internal sealed class ThreadDriver(string name) : Driver
         return Volatile.Read(ref _pending) != 0;
     }
 
-    /// <summary>From here on others are driven, which <see cref="Stop"/> waits for; false when none is left, and the thread ends.</summary>
-    private bool Take(Worker[] workers)
+    /// <summary>From here on others are driven, which <see cref="Stop"/> waits for; null when none is left, and the thread ends.</summary>
+    private Worker[]? Take()
     {
         lock (_gate)
         {
+            Worker[] workers = _workers;
             Array.ForEach(_taken, static worker => worker.Thread = 0);
             Array.ForEach(workers, static worker => worker.Thread = Environment.CurrentManagedThreadId);
             _taken = workers;
             Monitor.PulseAll(_gate);
-            if (_workers.Length == 0)
+            if (workers.Length == 0)
             {
-                _taken = [];
                 _thread = null;
-                return false;
+                return null;
             }
 
-            return true;
+            return workers;
         }
     }
 

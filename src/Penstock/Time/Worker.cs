@@ -24,7 +24,7 @@ internal sealed class Worker
     private IWakeTarget? _wakeTail;
     private bool _running;
     private int _thread;
-    private int _postedWithin;
+    private int _currentCount;
     private long _freshNanos;
     private int _readyCount;
     private bool _closed;
@@ -50,7 +50,7 @@ internal sealed class Worker
     public long RecentNanos => !_driver.IsVirtual && _driver.RoundNanos is not 0 and var round ? round : _driver.NowNanos;
 
     /// <summary>Packets that wait in the ready queue.</summary>
-    public int ReadyCount => Volatile.Read(ref _readyCount) + Volatile.Read(ref _postedWithin);
+    public int ReadyCount => Volatile.Read(ref _readyCount) + Volatile.Read(ref _currentCount);
 
     /// <summary>The earliest moment at which there is something to do; now or before when packets wait.</summary>
     public long NextDeadlineNanos => HasReady ? long.MinValue : Timers.NextNanos;
@@ -96,7 +96,7 @@ internal sealed class Worker
         {
             // The thread that will process them brings them itself: nobody to exclude, nobody to wake. Not past what others have posted before.
             Append(first, last);
-            _postedWithin += count;
+            _currentCount += count;
             return;
         }
 
@@ -229,6 +229,7 @@ internal sealed class Worker
         FreeChain(packet);
         FreeChain(_current);
         _current = _currentTail = null;
+        _currentCount = 0;
     }
 
     private static void FreeChain(PacketBuffer? packet)
@@ -292,14 +293,8 @@ internal sealed class Worker
 
             PacketBuffer packet = _current!;
             _current = packet.Next;
-            if (_current is null)
-            {
-                _postedWithin = 0;
-            }
-            else
-            {
-                _current.PrefetchForReceive();
-            }
+            _currentCount--;
+            _current?.PrefetchForReceive();
 
             packet.Next = null;
             packet.Ingress!.Receive(packet, this);
@@ -320,6 +315,7 @@ internal sealed class Worker
         _gate.Enter();
         (_current, _currentTail) = (_readyHead, _readyTail);
         _readyHead = _readyTail = null;
+        _currentCount = _readyCount;
         _readyCount = 0;
         _gate.Exit();
         return _current is not null;

@@ -126,7 +126,7 @@ public class CountedWorkTests
     public async Task The_smallest_segments_reported_one_by_one_do_not_multiply_what_a_queue_holds()
     {
         // CVE-2019-11478: SACK blocks cut super-segments into buffers, each with its overhead. Beyond twice the send buffer and two super-segments
-        // only the first and the last are cut; without that bound these would be 16 MB.
+        // only the first and the last are cut; without that bound these would be 10 MB.
         const int Buffer = 1 << 20;
         await using HandPeer peer = new HandPeer(s => { s.EarlyRetrans = 0; s.CongestionControl = "reno"; }, mss: 48).SendBuffer(Buffer).Open();
         Assert.Equal(48, peer.Connection.Snapshot().SendMss);

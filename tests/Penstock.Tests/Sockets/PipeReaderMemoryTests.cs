@@ -423,6 +423,39 @@ public class PipeReaderMemoryTests
         peer.Check();
     }
 
+    [Fact]
+    public async Task A_sequence_that_is_still_read_keeps_the_reader_that_nobody_refers_to()
+    {
+        await using HandPeer peer = new HandPeer().Open();
+        ReadOnlySequence<byte> sequence = Handed(peer);
+        for (int i = 0; i < 3; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.NotEqual(0, peer.Connection.Memory.ReceiveAlloc);
+        Assert.Equal(1000, sequence.ToArray().Length);
+        sequence = default;
+        for (int i = 0; i < 10 && peer.Connection.Memory.ReceiveAlloc > 0; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.Equal(0, peer.Connection.Memory.ReceiveAlloc);
+        peer.Check();
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static ReadOnlySequence<byte> Handed(HandPeer peer)
+    {
+        PipeReader reader = peer.Socket.AsPipe().Input;
+        peer.Data(1000);
+        Assert.True(reader.TryRead(out ReadResult result));
+        return result.Buffer;
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Forget(HandPeer peer)
     {

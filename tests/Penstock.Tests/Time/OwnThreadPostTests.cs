@@ -49,6 +49,40 @@ public sealed class OwnThreadPostTests
         Assert.Equal([1, 2, 9], _receiver.Seen);
     }
 
+    /// <summary>Links lose packets by this count: one that only grew while the queue is never empty would have all of them lost after a while.</summary>
+    [Fact]
+    public void What_waits_is_counted_and_what_was_received_is_not()
+    {
+        _worker.Thread = Environment.CurrentManagedThreadId;
+        var counts = new List<int>();
+        _receiver.OnEach = seen =>
+        {
+            counts.Add(_worker.ReadyCount);
+            if (seen < 1000)
+            {
+                _worker.Post(Packet(seen));
+            }
+        };
+        _worker.Post(Packet(1));
+        _worker.Post(Packet(2));
+        while (_worker.Run())
+        {
+        }
+
+        Assert.InRange(counts.Max(), 1, 2);
+        Assert.Equal((0, 1001), (_worker.ReadyCount, counts.Count));
+
+        // What others have posted counts until it is received, too.
+        _worker.Thread = 0;
+        counts.Clear();
+        _receiver.OnEach = _ => counts.Add(_worker.ReadyCount);
+        _worker.Post(Packet(1));
+        _worker.Post(Packet(2));
+        _worker.Post(Packet(3));
+        _worker.Run();
+        Assert.Equal([2, 1, 0], counts);
+    }
+
     [Fact]
     public void A_closed_worker_keeps_nothing()
     {
@@ -98,10 +132,13 @@ public sealed class OwnThreadPostTests
 
         public Action? OnFirst { get; set; }
 
+        public Action<int>? OnEach { get; set; }
+
         public void Receive(PacketBuffer packet, Worker worker)
         {
             Seen.Add(packet.SentOrder);
             packet.Free();
+            OnEach?.Invoke(Seen.Count);
             Action? first = OnFirst;
             OnFirst = null;
             first?.Invoke();
