@@ -105,9 +105,25 @@ internal sealed unsafe partial class PacketBuffer
     }
 
     /// <summary>Drops <paramref name="count"/> payload bytes from the front. <see cref="TrueSize"/> is the caller's to correct.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void TrimFront(int count)
     {
         Debug.Assert(count <= Length && !_borrows);
+        ref Fragment first = ref _inline[0];
+        if (FragmentCount > 0 && count < first.Length)
+        {
+            Length -= count;
+            first.Address += count;
+            first.Length -= count;
+        }
+        else
+        {
+            TrimFragments(count);
+        }
+    }
+
+    private void TrimFragments(int count)
+    {
         Length -= count;
         int gone = 0;
         while (count > 0)

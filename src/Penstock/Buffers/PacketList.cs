@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Penstock.Buffers;
 
 /// <summary>Buffers in the order they were appended: the write queue of what is not yet sent, and the receive queue.</summary>
@@ -9,21 +11,35 @@ internal sealed class PacketList
 
     public int Count { get; private set; }
 
-    public void Append(PacketBuffer buffer) => InsertAfter(Last, buffer);
-
-    public void InsertAfter(PacketBuffer? previous, PacketBuffer buffer)
+    public void Append(PacketBuffer buffer)
     {
-        buffer.Previous = previous;
-        buffer.Next = previous is null ? First : previous.Next;
-        if (buffer.Next is null)
+        Debug.Assert(buffer.Next is null && buffer.Previous is null, "a buffer is appended that another queue has");
+        if (Last is { } last)
         {
-            Last = buffer;
+            buffer.Previous = last;
+            last.Next = buffer;
         }
         else
         {
-            buffer.Next.Previous = buffer;
+            First = buffer;
         }
 
+        Last = buffer;
+        Count++;
+    }
+
+    public void InsertAfter(PacketBuffer? previous, PacketBuffer buffer)
+    {
+        if (previous == Last)
+        {
+            Append(buffer);
+            return;
+        }
+
+        PacketBuffer next = previous is null ? First! : previous.Next!;
+        buffer.Previous = previous;
+        buffer.Next = next;
+        next.Previous = buffer;
         if (previous is null)
         {
             First = buffer;
@@ -38,25 +54,34 @@ internal sealed class PacketList
 
     public void Remove(PacketBuffer buffer)
     {
-        if (buffer.Previous is null)
-        {
-            First = buffer.Next;
-        }
-        else
-        {
-            buffer.Previous.Next = buffer.Next;
-        }
-
-        if (buffer.Next is null)
-        {
-            Last = buffer.Previous;
-        }
-        else
-        {
-            buffer.Next.Previous = buffer.Previous;
-        }
-
-        buffer.Next = buffer.Previous = null;
+        // Each link is written only if there is something to write: a reference that is stored costs as much as several numbers.
         Count--;
+        if (Count == 0)
+        {
+            First = Last = null;
+            return;
+        }
+
+        PacketBuffer? previous = buffer.Previous;
+        PacketBuffer? next = buffer.Next;
+        if (previous is null)
+        {
+            First = next;
+        }
+        else
+        {
+            previous.Next = next;
+            buffer.Previous = null;
+        }
+
+        if (next is null)
+        {
+            Last = previous;
+        }
+        else
+        {
+            next.Previous = previous;
+            buffer.Next = null;
+        }
     }
 }

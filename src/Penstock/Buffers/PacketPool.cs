@@ -270,9 +270,11 @@ internal sealed class PacketPool
 
     private static int CostOf(int sizeClass) => Sizes[sizeClass] + SlabOverhead;
 
-    private static int ClassOf(int size)
+    private static int ClassOf(int size) => size <= TinySlab ? 0 : LargerClassOf(size);
+
+    private static int LargerClassOf(int size)
     {
-        for (int i = 0; i < Sizes.Length; i++)
+        for (int i = 1; i < Sizes.Length; i++)
         {
             if (size <= Sizes[i])
             {

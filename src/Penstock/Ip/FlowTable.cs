@@ -45,6 +45,26 @@ internal sealed class FlowTable(SipHash hash)
         return entry;
     }
 
+    /// <summary>
+    /// As <see cref="Find(in FlowKey)"/>; <paramref name="recent"/> is what was found last, and is found again without a look at the table: segments of one flow come in runs. As with any find, the entry may be
+    /// taken out at this very moment.
+    /// </summary>
+    public FlowEntry? Find(in FlowKey key, ref FlowEntry? recent)
+    {
+        if (recent is { } last)
+        {
+            if (Volatile.Read(ref last.IsFiled) && last.Key.Equals(key))
+            {
+                return last;
+            }
+
+            // Not kept alive for nothing.
+            recent = null;
+        }
+
+        return recent = Find(key);
+    }
+
     private static FlowEntry? Walk(FlowEntry? entry, uint hash, in FlowKey key)
     {
         while (entry is not null && !(entry.KeyHash == hash && entry.Key.Equals(key)))

@@ -103,7 +103,7 @@ internal sealed class IpLayer
         }
 
         // A source that can not be answered is a forgery or a mistake (RFC 1122 3.2.1.3).
-        if (header.Source.IsMulticast || header.Source.IsBroadcast || (header.Source.IsLoopback && ingress.Link is not LoopbackLink))
+        if (header.IsFromGroup || (header.IsFromLoopback && ingress.Link is not LoopbackLink))
         {
             _stack.Counters.Add(StackCounter.IpInReceives, 1, StackCounter.IpInAddressErrors, 1);
             packet.Free();
@@ -111,7 +111,7 @@ internal sealed class IpLayer
         }
 
         // 127/8 never comes from outside (RFC 1122 3.2.1.3), although 127.0.0.1 is one of our addresses.
-        bool local = header.Destination.IsLoopback
+        bool local = header.IsToLoopback
             ? ingress.Link is LoopbackLink
             : ingress.HasFirst(header.Destination) || Volatile.Read(ref _local).ContainsKey(header.Destination);
         if (!local && !(header.Protocol == IpProtocol.Tcp && _tcp!.AcceptsForeign && !header.Destination.IsMulticast && !header.Destination.IsBroadcast

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Time;
@@ -484,13 +485,17 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
     /// R1.5: takes the whole chain, processes it outside of the inner word, looks again. The length stays what it is: the caller zeroes it when it is done, so
     /// that a flood meets the limit and the drain ends. Enters and leaves with the inner word held.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void DrainHoldingInner()
     {
-        if (_backlogHead is null)
+        if (_backlogHead is not null)
         {
-            return;
+            DrainWaitingHoldingInner();
         }
+    }
 
+    private void DrainWaitingHoldingInner()
+    {
         OnDrainBegins();
         do
         {

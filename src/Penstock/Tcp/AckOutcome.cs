@@ -98,6 +98,8 @@ internal struct AckOutcome
 
     public AckOutcome(long nowNanos, long arrivedNanos)
     {
+        // In one go; else the compiler writes each field by itself.
+        this = default;
         NowNanos = nowNanos;
         ArrivedNanos = arrivedNanos;
         PriorDelivered = OldestAckedSentNanos = NewestAckedSentNanos = OldestSackedSentNanos = NewestSackedSentNanos = NewestRttNanos = -1;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Penstock.Buffers;
 using Penstock.Wire;
 
@@ -192,6 +193,13 @@ internal sealed class RetransmitQueue
         /// <summary>Adds behind <paramref name="after"/>; in front of all when that is null.</summary>
         public void InsertAfter(PacketBuffer? after, PacketBuffer buffer)
         {
+            if (First is null)
+            {
+                Debug.Assert(buffer.SentPrevious is null && buffer.SentNext is null, "a buffer is in both lists");
+                First = Last = buffer;
+                return;
+            }
+
             PacketBuffer? next = after is null ? First : after.SentNext;
             buffer.SentPrevious = after;
             buffer.SentNext = next;
@@ -216,6 +224,12 @@ internal sealed class RetransmitQueue
 
         public void Remove(PacketBuffer buffer)
         {
+            if (First == Last)
+            {
+                First = Last = null;
+                return;
+            }
+
             if (buffer.SentPrevious is { } previous)
             {
                 previous.SentNext = buffer.SentNext;

@@ -30,16 +30,32 @@ internal sealed class SequenceQueue
     public void InsertAfter(PacketBuffer? previous, PacketBuffer buffer)
     {
         _inOrder.InsertAfter(previous, buffer);
-        buffer.TreeLeft = buffer.TreeRight = null;
+        Debug.Assert(buffer.TreeLeft is null && buffer.TreeRight is null);
         buffer.TreePriority = NextPriority();
-        TreeInsert(buffer);
+        if (_root is null)
+        {
+            _root = buffer;
+        }
+        else
+        {
+            TreeInsert(buffer);
+        }
     }
 
     public void Remove(PacketBuffer buffer)
     {
-        TreeRemove(buffer);
+        if (_inOrder.Count == 1)
+        {
+            Debug.Assert(_root == buffer);
+            _root = null;
+        }
+        else
+        {
+            TreeRemove(buffer);
+            buffer.TreeLeft = buffer.TreeRight = null;
+        }
+
         _inOrder.Remove(buffer);
-        buffer.TreeLeft = buffer.TreeRight = null;
     }
 
     /// <summary>The last buffer that begins at or before <paramref name="sequence"/>, or null.</summary>

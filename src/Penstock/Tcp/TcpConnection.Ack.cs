@@ -118,7 +118,11 @@ internal sealed partial class TcpConnection
 
         long lostBefore = Recovery.Lost;
         CleanRetransmitQueue(ref outcome);
-        CheckMtuProbe();
+        if (_mtuProbing is { } probing)
+        {
+            CheckMtuProbe(probing);
+        }
+
         RackAdjustWindow(outcome);
         CheckTailProbe(packet, ref outcome);
         if (!outcome.IsNoDuplicate || outcome.NewlyTagged || outcome.CongestionEcho || outcome.DuplicateReported || Recovery.State != CongestionState.Open)

@@ -61,11 +61,14 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        StepAfterAck(packet, out bool done);
-        if (done)
+        if (State != TcpConnectionState.Established)
         {
-            packet.Free();
-            return;
+            StepAfterAck(packet, out bool done);
+            if (done)
+            {
+                packet.Free();
+                return;
+            }
         }
 
         if ((packet.TcpFlags & TcpFlags.Urg) != 0)

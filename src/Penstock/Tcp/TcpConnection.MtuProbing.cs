@@ -111,9 +111,9 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>Something was acknowledged: the probe too?</summary>
-    private void CheckMtuProbe()
+    private void CheckMtuProbe(MtuProbing probing)
     {
-        if (_mtuProbing is not { ProbeSize: > 0 } probing || probing.ProbeEnd.After(_sndUna))
+        if (probing.ProbeSize <= 0 || probing.ProbeEnd.After(_sndUna))
         {
             return;
         }

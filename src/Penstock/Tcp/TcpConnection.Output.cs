@@ -49,7 +49,7 @@ internal sealed partial class TcpConnection
         int sent = 0;
         bool windowLimited = false, peerLimited = false, paced = false;
         SendState sending = Sending;
-        int atOnce = SegmentsAtOnce(sending, mss);
+        int atOnce = 0;
         if (_mtuProbing is { } mtuProbing && !pushOne && !WaitsForPace(sending))
         {
             switch (TryProbeMtu(mtuProbing, mss))
@@ -87,6 +87,11 @@ internal sealed partial class TcpConnection
             {
                 peerLimited = true;
                 break;
+            }
+
+            if (segments > 1 && atOnce == 0)
+            {
+                atOnce = SegmentsAtOnce(sending, mss);
             }
 
             if (segments == 1)
@@ -387,25 +392,9 @@ internal sealed partial class TcpConnection
 
         long now = Now;
         bool syn = (flags & TcpFlags.Syn) != 0;
-        var options = default(TcpOptions);
-        if (syn)
-        {
-            BuildSynOptions(ref options, (flags & TcpFlags.Ack) != 0, now);
-        }
-        else
-        {
-            if (_timestampsOk)
-            {
-                options.HasTimestamps = true;
-                options.TsVal = TimestampNow(now);
-                options.TsEcr = _tsRecent;
-            }
-
-            _outOfOrder?.WriteSackBlocks(ref options);
-        }
-
-        int optionsLength = TcpOptionsWriter.LengthOf(options);
-        TcpOptionsWriter.Write(packet.PushHead(optionsLength), options);
+        int optionsLength = !syn && _timestampsOk && (_outOfOrder is null || _outOfOrder.SackCount == 0)
+            ? TcpOptionsWriter.WriteTimestamps(packet.PushHead(TcpOptionsWriter.TimestampsLength), TimestampNow(now), _tsRecent)
+            : WriteOptions(packet, flags, now);
         ushort urgent = 0;
         if (_urgentMode && !syn && UrgentField(packet.Sequence, out urgent))
         {
@@ -434,7 +423,7 @@ internal sealed partial class TcpConnection
         TcpHeader.Write(head, header);
 
         // Only the pseudo header: whoever sends it, device or LinkOutput, adds the rest.
-        TcpHeader.WriteChecksum(head, Checksum.ToNetwork(Checksum.PseudoHeader(Key.Local, Key.Remote, IpProtocol.Tcp, (uint)packet.TotalLength)));
+        TcpHeader.WriteChecksum(head, Checksum.PseudoHeaderToNetwork(_pseudoHeader, packet.TotalLength));
         packet.Checksum = ChecksumState.Partial;
         if (packet.Length > 0 && !LinkLetsGo && (Omitted & Omission.DeviceCounted) == Omission.None)
         {
@@ -464,6 +453,31 @@ internal sealed partial class TcpConnection
         packet.Free();
         WaitForLink(spaceSignals);
         return false;
+    }
+
+    /// <summary>Writes whatever options the segment has in front of what the head holds; returns their length.</summary>
+    private int WriteOptions(PacketBuffer packet, TcpFlags flags, long now)
+    {
+        var options = default(TcpOptions);
+        if ((flags & TcpFlags.Syn) != 0)
+        {
+            BuildSynOptions(ref options, (flags & TcpFlags.Ack) != 0, now);
+        }
+        else
+        {
+            if (_timestampsOk)
+            {
+                options.HasTimestamps = true;
+                options.TsVal = TimestampNow(now);
+                options.TsEcr = _tsRecent;
+            }
+
+            _outOfOrder?.WriteSackBlocks(ref options);
+        }
+
+        int length = TcpOptionsWriter.LengthOf(options);
+        TcpOptionsWriter.Write(packet.PushHead(length), options);
+        return length;
     }
 
     /// <summary>What is given to the link is neither kept nor counted there.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Penstock.Ip;
 using Penstock.Links;
 using Penstock.Time;
@@ -19,14 +20,18 @@ internal sealed partial class TcpConnection
     private uint _reportedMtuSequence;
     private int _reportedMtu;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void RefreshRoute()
     {
         IpLayer ip = _stack.Ip;
-        if (_routeGeneration == ip.Routes.Generation && _pathGeneration == ip.PathMtus.Generation)
+        if (_routeGeneration != ip.Routes.Generation || _pathGeneration != ip.PathMtus.Generation)
         {
-            return;
+            LookUpRoute(ip);
         }
+    }
 
+    private void LookUpRoute(IpLayer ip)
+    {
         _routeGeneration = ip.Routes.Generation;
         _pathGeneration = ip.PathMtus.Generation;
         _egress = ip.Routes.Find(Key.Remote)?.Interface;

@@ -24,12 +24,16 @@ internal sealed partial class TcpConnection : OwnedSocket
     private readonly ConnectionTimer _timer;
     private readonly DeviceBytesAccount _device;
 
+    /// <summary>What the pseudo-headers of all of its segments have in common.</summary>
+    private readonly uint _pseudoHeader;
+
     public TcpConnection(NetworkStack stack, Worker worker, in FlowKey key, MemoryGroup? group)
         : base(worker)
     {
         _stack = stack;
         _tcp = stack.Tcp;
         Key = key;
+        _pseudoHeader = Checksum.PseudoHeaderOfFlow(key.Local, key.Remote, IpProtocol.Tcp);
         TcpSettings settings = _tcp.Settings;
         Memory = new SocketMemory(_tcp.Memory, group)
         {

@@ -74,7 +74,7 @@ internal sealed partial class TcpLayer : ITransport
         }
 
         var key = new FlowKey(packet.Destination, packet.DestinationPort, packet.Source, packet.SourcePort);
-        switch (Flows.Find(key))
+        switch (Flows.Find(key, ref worker.RecentFlow))
         {
             case TcpConnection connection:
                 connection.ReceivePacket(packet, worker);

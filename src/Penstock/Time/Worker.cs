@@ -1,4 +1,5 @@
 using Penstock.Buffers;
+using Penstock.Ip;
 
 namespace Penstock.Time;
 
@@ -72,6 +73,9 @@ internal sealed class Worker
     {
         set => _thread = value;
     }
+
+    /// <summary>Whom the last segment was for: the next one is likely to be, too. Only from within <see cref="Run"/>.</summary>
+    public FlowEntry? RecentFlow;
 
     /// <summary>Told at the end of each batch of packets; set before the worker first runs.</summary>
     public IBatchEnd? BatchEnd { get; init; }

@@ -69,13 +69,22 @@ internal static class Checksum
     /// </summary>
     public static uint PseudoHeader(IpAddress source, IpAddress destination, byte protocol, uint length)
     {
+        uint folded = Fold((ulong)PseudoHeaderOfFlow(source, destination, protocol) + length);
+        return BitConverter.IsLittleEndian ? SwapBytes(folded) : folded;
+    }
+
+    /// <summary>What the pseudo-headers of all segments from one address to another have in common, for <see cref="PseudoHeaderToNetwork"/>.</summary>
+    public static uint PseudoHeaderOfFlow(IpAddress source, IpAddress destination, byte protocol)
+    {
         // One sum for both families: the ffff that marks an IPv4 address is ones-complement zero, and so are the upper halves.
         ulong sum = (source.High >> 32) + (uint)source.High + (source.Low >> 32) + (uint)source.Low
             + (destination.High >> 32) + (uint)destination.High + (destination.Low >> 32) + (uint)destination.Low
-            + protocol + length;
-        uint folded = Fold(sum);
-        return BitConverter.IsLittleEndian ? SwapBytes(folded) : folded;
+            + protocol;
+        return Fold(sum);
     }
+
+    /// <summary>As <see cref="ToNetwork"/> of <see cref="PseudoHeader"/>, for a sender of many segments: of what they have in common only the length is left to add.</summary>
+    public static ushort PseudoHeaderToNetwork(uint ofFlow, int length) => (ushort)Fold((ulong)ofFlow + (uint)length);
 
     /// <summary>
     /// Folds by end-around carry to 16 bits. Zero comes only from zero: a sum that wraps to it is ffff, as RFC 1071 has it.

@@ -55,6 +55,15 @@ internal readonly struct IPv4Header
     /// <summary>DSCP (upper six bits, RFC 2474) and ECN (lower two, RFC 3168).</summary>
     public byte TypeOfService { get; init; }
 
+    /// <summary>The source is a group of hosts: multicast, 224.0.0.0/4, or the limited broadcast.</summary>
+    public bool IsFromGroup => _source >> 28 == 0xE || _source == uint.MaxValue;
+
+    /// <summary>The source is in 127.0.0.0/8.</summary>
+    public bool IsFromLoopback => _source >> 24 == 127;
+
+    /// <summary>The destination is in 127.0.0.0/8.</summary>
+    public bool IsToLoopback => _destination >> 24 == 127;
+
     public bool DontFragment => (FragmentField & DontFragmentBit) != 0;
 
     public bool MoreFragments => (FragmentField & MoreFragmentsBit) != 0;
