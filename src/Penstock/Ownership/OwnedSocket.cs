@@ -30,6 +30,7 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
     private SocketEvents _pendingEvents;
     private SocketEvents _collectedEvents;
     private WaitQueue _waiters;
+    private DirectReceiver? _receiver;
     private long _stepNanos;
     private long _latestNanos;
 
@@ -141,9 +142,10 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
             _inner.Exit();
             BeginStepWith(worker == Worker ? worker.TakeFreshNanos() : 0);
             ProcessPacket(packet);
-            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _waiters.Only is IDirectReceiver receiver && (Omitted & Omission.DirectReceive) == Omission.None
+            if ((_pendingEvents & SocketEvents.Readable) != 0 && worker == Worker && _receiver is { } receiver && !_waiters.HasWaiters && (Omitted & Omission.DirectReceive) == Omission.None
                 && receiver.TryDeliver(worker))
             {
+                _receiver = null;
                 _pendingEvents &= ~SocketEvents.Readable;
             }
 
@@ -260,6 +262,13 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
         _backlogBytes = 0;
         SocketEvents events = _pendingEvents;
         _pendingEvents = SocketEvents.None;
+        DirectReceiver? receiver = null;
+        if (events != SocketEvents.None && _receiver is { } waiting && (waiting.Interest & events) != 0)
+        {
+            receiver = waiting;
+            _receiver = null;
+        }
+
         LockWaiter? next = _waiterHead;
         if (next is null)
         {
@@ -280,19 +289,35 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
         _inner.Exit();
         next?.Grant();
         sender?.Grant();
-        if (events != SocketEvents.None && _waiters.HasWaiters)
+        if (receiver is not null || (events != SocketEvents.None && _waiters.HasWaiters))
         {
-            // Who subscribes from here on has looked for himself. A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
-            if (onWorker is not null && onWorker == Worker)
-            {
-                // Plain: the worker that runs has it to itself.
-                _collectedEvents |= events;
-                onWorker.CollectWake(this);
-            }
-            else
-            {
-                _waiters.Fire(events);
-            }
+            Wake(events, receiver, onWorker);
+        }
+    }
+
+    /// <summary>Who subscribes from here on has looked for himself.</summary>
+    private void Wake(SocketEvents events, DirectReceiver? receiver, Worker? onWorker)
+    {
+        // A packet or an ICMP message may come in by another queue's worker; only the socket's own may collect, its list is not shared.
+        bool collects = onWorker is not null && onWorker == Worker;
+        if (_waiters.HasWaiters && collects)
+        {
+            // Plain: the worker that runs has it to itself.
+            _collectedEvents |= events;
+            onWorker!.CollectWake(this);
+        }
+        else
+        {
+            _waiters.Fire(events);
+        }
+
+        if (receiver is not null && collects)
+        {
+            onWorker!.CollectWake(receiver);
+        }
+        else
+        {
+            receiver?.FireWake();
         }
     }
 
@@ -301,6 +326,9 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
 
     /// <summary>Subscribes. Only the owner, who has just seen that what it wants is not there yet.</summary>
     public void AddWaiter(SocketWaiter waiter) => _waiters.Add(waiter);
+
+    /// <summary>Subscribes who waits to receive; there is one at a time. Only the owner, who has just seen that there is nothing.</summary>
+    public void AwaitData(DirectReceiver receiver) => _receiver = receiver;
 
     /// <summary>Subscribes for the socket's life: <paramref name="observer"/> stays when it has fired.</summary>
     public void Observe(SocketWaiter observer) => _waiters.Observe(observer);

@@ -15,9 +15,6 @@ internal struct WaitQueue
     /// <summary>Somebody would hear of an event.</summary>
     public readonly bool HasWaiters => _first is not null || _observer is not null;
 
-    /// <summary>The waiter, when nobody else listens. A plain look: it may be about to fire.</summary>
-    public readonly SocketWaiter? Only => _observer is null && _first is { NextWaiter: null } only ? only : null;
-
     public void Add(SocketWaiter waiter)
     {
         _gate.Enter();

@@ -11,7 +11,7 @@ namespace Penstock;
 /// copied by the owner who has received it, in the same step; else whoever fires the event becomes the owner and takes what is there.
 /// </summary>
 internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connection)
-    : SocketWaiter, IDirectReceiver, IWakeTarget, IValueTaskSource<int>, IThreadPoolWorkItem
+    : DirectReceiver, IValueTaskSource<int>, IThreadPoolWorkItem
 {
     /// <summary>What is longer is copied by the application's own thread, while the worker goes on.</summary>
     private const int LongestDirect = 2048;
@@ -27,12 +27,8 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     private int _state;
     private int _received;
 
-    /// <summary>An event had it in its hands when it was canceled, so it may still be linked somewhere.</summary>
+    /// <summary>It was canceled, and may still be in its place at the socket, or in the hands of who wakes it.</summary>
     private bool _mayBeLinked;
-
-    IWakeTarget? IWakeTarget.NextWake { get; set; }
-
-    bool IWakeTarget.WakeCollected { get; set; }
 
     private Driver Driver => connection.Worker.Driver;
 
@@ -46,7 +42,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         Interest = TcpSocket.ReceiveEvents(flags);
         _state = Waiting;
         var task = new ValueTask<int>(this, _core.Version);
-        connection.AddWaiter(this);
+        connection.AwaitData(this);
         connection.Release();
         if (cancellation.CanBeCanceled)
         {
@@ -57,10 +53,10 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     }
 
     /// <summary>The owner has received something: takes it, if it is short and nobody has canceled. The task completes when the worker's batch ends.</summary>
-    public bool TryDeliver(Worker worker)
+    public override bool TryDeliver(Worker worker)
     {
         if ((_flags & TcpReceiveFlags.OutOfBand) != 0 || _buffer.IsEmpty || connection.ReadableBytes is <= 0 or > LongestDirect || connection.WaitsForMore(_buffer.Length)
-            || !connection.RemoveWaiter(this) || !TryBeTaken())
+            || !TryBeTaken())
         {
             return false;
         }
@@ -87,11 +83,9 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         return true;
     }
 
-    public void FireWake() => Continue();
-
-    public override void Fire(SocketEvents events)
+    public override void FireWake()
     {
-        if (TryBeTaken())
+        if (_state == Finished || TryBeTaken())
         {
             Continue();
         }
@@ -225,7 +219,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     private void Subscribe()
     {
         Interlocked.Exchange(ref _state, Waiting);
-        connection.AddWaiter(this);
+        connection.AwaitData(this);
     }
 
     /// <summary>
@@ -244,7 +238,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     {
         if (Interlocked.CompareExchange(ref _state, Canceled, Waiting) == Waiting)
         {
-            _mayBeLinked = !connection.RemoveWaiter(this);
+            _mayBeLinked = true;
             Driver.Schedule(this);
         }
     }

@@ -32,8 +32,13 @@ public sealed partial class TcpSocket
 
         // Before anything is taken: memory of the caller's own kind may refuse.
         Span<byte> place = buffer.Span;
-        BeginReceive();
-        if (!_connection.TryOwn())
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        if (!_connection.TryTakeReceiveTurn(out bool owned))
+        {
+            throw UnderWay();
+        }
+
+        if (!owned)
         {
             return ReceiveQueuedAsync(buffer, flags, cancellationToken);
         }
@@ -56,7 +61,8 @@ public sealed partial class TcpSocket
     /// <exception cref="InvalidOperationException">Another receive is under way.</exception>
     public int Receive(Span<byte> buffer, TcpReceiveFlags flags = TcpReceiveFlags.None)
     {
-        BeginReceive();
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        TakeReceiveTurn();
         try
         {
             _connection.Own();
@@ -150,19 +156,15 @@ public sealed partial class TcpSocket
 
     internal void KeepForNext(ReceiveOperation operation) => Volatile.Write(ref _spareReceive, operation);
 
-    private void BeginReceive()
-    {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        TakeReceiveTurn();
-    }
-
     internal void TakeReceiveTurn()
     {
-        if (Interlocked.Exchange(ref _receiving, 1) != 0)
+        if (!_connection.TryTakeReceiveTurn())
         {
-            throw new InvalidOperationException("A receive is under way on this socket already. Await it before the next one.");
+            throw UnderWay();
         }
     }
 
-    internal void EndReceive() => Volatile.Write(ref _receiving, 0);
+    internal void EndReceive() => _connection.GiveReceiveTurn();
+
+    private static InvalidOperationException UnderWay() => new("A receive is under way on this socket already. Await it before the next one.");
 }

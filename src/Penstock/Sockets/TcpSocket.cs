@@ -21,7 +21,6 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
     private AsyncSocketWaiter? _spareSendWaiter;
     private ReceiveOperation? _spareReceive;
     private TcpConnection.SendTurnWaiter? _spareTurnWaiter;
-    private int _receiving;
     private int _disposed;
     private LingerOption? _linger;
 

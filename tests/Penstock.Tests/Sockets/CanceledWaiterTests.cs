@@ -24,7 +24,7 @@ public class CanceledWaiterTests
             var later = new Watcher(() => { });
             var first = new Watcher(() =>
             {
-                // The canceled receive is next in the chain that is being fired right now.
+                // The canceled receive is fired next, by the worker that fires this.
                 cancel.Cancel();
                 time.RunReady();
                 Assert.Equal(1, server.TryReceive(new byte[10], TcpReceiveFlags.None, out _));
@@ -58,22 +58,32 @@ public class CanceledWaiterTests
             await using TcpSocketListener listener = stack.ListenTcp(new IPEndPoint(IPAddress.Loopback, 80));
             TcpSocket client = await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Loopback, 80));
             TcpSocket server = await listener.AcceptAsync();
+            TcpSocket otherClient = await stack.ConnectTcpAsync(new IPEndPoint(IPAddress.Loopback, 80));
+            TcpSocket otherServer = await listener.AcceptAsync();
             using var cancel = new CancellationTokenSource();
             Task<int> canceled = server.ReceiveAsync(new byte[10], cancel.Token).AsTask();
-            Add(server, new Watcher(() =>
+            bool watched = false;
+            Add(otherServer, new Watcher(() =>
             {
-                // The receive has been fired just before, and will look when this is over.
-                Assert.Equal(1, server.TryReceive(new byte[10], TcpReceiveFlags.None, out _));
+                // The receive was fired just before, with all that the same batch brought, and will look when this is over.
+                watched = true;
+                Assert.Equal(3000, server.TryReceive(new byte[4000], TcpReceiveFlags.None, out _));
                 cancel.Cancel();
                 Assert.False(canceled.IsCompleted);
             }));
-            await client.SendAsync(new byte[1]);
+
+            // Too much to be put into its memory at once.
+            await client.SendAsync(new byte[3000]);
+            await otherClient.SendAsync(new byte[1]);
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => canceled);
+            Assert.True(watched);
             ValueTask<int> next = server.ReceiveAsync(new byte[10]);
             await client.SendAsync(new byte[3]);
             Assert.Equal(3, await next);
             client.Dispose();
             server.Dispose();
+            otherClient.Dispose();
+            otherServer.Dispose();
             await stack.DisposeAsync();
         }, TimeSpan.FromMinutes(1));
     }
