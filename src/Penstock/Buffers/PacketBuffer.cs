@@ -274,10 +274,24 @@ internal sealed unsafe partial class PacketBuffer
     /// </summary>
     public void BorrowFrom(PacketBuffer source)
     {
-        for (int i = 0; i < source.FragmentCount; i++)
+        int count = source.FragmentCount;
+        if (count <= InlineFragments)
         {
-            ref Fragment fragment = ref source.SlotAt(i);
-            Append(fragment.Owner, fragment.Address, fragment.Length);
+            for (int i = 0; i < count; i++)
+            {
+                _inline[i] = source._inline[i];
+            }
+
+            FragmentCount = count;
+            Length = source.Length;
+        }
+        else
+        {
+            for (int i = 0; i < count; i++)
+            {
+                ref Fragment fragment = ref source.SlotAt(i);
+                Append(fragment.Owner, fragment.Address, fragment.Length);
+            }
         }
 
         _borrows = true;

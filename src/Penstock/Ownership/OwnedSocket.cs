@@ -58,7 +58,14 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
     /// The time of the owner's present step, read when it is first asked for: reading a clock costs as much as much of what a step does (Linux: <c>tcp_mstamp</c>). A step is one packet, one timer, one
     /// segment that is sent, or what a call does between two of them. Only the owner.
     /// </summary>
-    protected long StepNanos => _stepNanos != 0 ? _stepNanos : _stepNanos = _latestNanos = Worker.NowNanos;
+    protected long StepNanos
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _stepNanos != 0 ? _stepNanos : ReadStepNanos();
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private long ReadStepNanos() => _stepNanos = _latestNanos = Worker.ReadNanos();
 
     /// <summary>Another step begins: time has passed.</summary>
     protected void BeginStep() => _stepNanos = 0;

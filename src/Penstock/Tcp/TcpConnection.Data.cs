@@ -261,13 +261,10 @@ internal sealed partial class TcpConnection
     /// Finds memory for a segment that lies inside the window: buys it, and when the buffer is full collapses and prunes before giving up. What was promised in the
     /// window is dropped only when nothing else helps.
     /// </summary>
-    private bool TryScheduleReceive(PacketBuffer packet)
-    {
-        if (HasReceiveRoom(packet))
-        {
-            return true;
-        }
+    private bool TryScheduleReceive(PacketBuffer packet) => HasReceiveRoom(packet) || TryMakeReceiveRoom(packet);
 
+    private bool TryMakeReceiveRoom(PacketBuffer packet)
+    {
         _stack.Counters.Add(StackCounter.PruneCalled);
         if (Memory.UnderPressure)
         {

@@ -15,7 +15,9 @@ internal abstract class Driver
     /// <summary>The clock costs nothing to read, and time passes only where the driver says so.</summary>
     public virtual bool IsVirtual => false;
 
-    /// <summary>When the batch began that a worker of this driver is running; 0 while none runs. The worker's to set.</summary>
+    /// <summary>
+    /// The time that was read last in the batch that a worker of this driver is running: when it began, or when the thread that runs it has since read the clock for a socket; 0 while none runs. The worker's to set.
+    /// </summary>
     public long RoundNanos
     {
         get => Volatile.Read(ref _roundNanos);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ip;
 
@@ -27,6 +28,9 @@ internal sealed class Worker
     private int _thread;
     private int _currentCount;
     private long _freshNanos;
+
+    /// <summary>The time, when the packets that are next came from a batch on this thread and it was known; else 0.</summary>
+    private long _postedNanos;
     private int _readyCount;
     private bool _closed;
 
@@ -44,8 +48,20 @@ internal sealed class Worker
 
     public long NowNanos => _driver.NowNanos;
 
+    /// <summary>Reads the clock for a step of a socket. In a batch the time serves those, too, whom what the step sends comes to on this very thread.</summary>
+    public long ReadNanos()
+    {
+        long now = _driver.NowNanos;
+        if (IsOwnThread && _driver.RoundNanos != 0)
+        {
+            _driver.RoundNanos = now;
+        }
+
+        return now;
+    }
+
     /// <summary>
-    /// The time at which the driver began the batch that it is running, of this worker or another, for what needs no better one: reading a clock costs as much as much of what a packet does. While none
+    /// The time that was read last in the batch that the driver is running, of this worker or another, for what needs no better one: reading a clock costs as much as much of what a packet does. While none
     /// runs the last batch may be long ago, and what arrives would seem to have come before what it answers: the clock's time then.
     /// </summary>
     public long RecentNanos => !_driver.IsVirtual && _driver.RoundNanos is not 0 and var round ? round : _driver.NowNanos;
@@ -77,6 +93,9 @@ internal sealed class Worker
     /// <summary>Whom the last segment was for: the next one is likely to be, too. Only from within <see cref="Run"/>.</summary>
     public FlowEntry? RecentFlow;
 
+    /// <summary>Asked by the thread that runs this worker, if there is but one.</summary>
+    private bool IsOwnThread => _thread != 0 && _thread == CurrentThread.Id;
+
     /// <summary>Told at the end of each batch of packets; set before the worker first runs.</summary>
     public IBatchEnd? BatchEnd { get; init; }
 
@@ -96,9 +115,14 @@ internal sealed class Worker
     public void Post(PacketBuffer first, PacketBuffer last, int count)
     {
         last.Next = null;
-        if (_thread != 0 && _thread == CurrentThread.Id && !_closed && Volatile.Read(ref _readyHead) is null)
+        if (IsOwnThread && !_closed && Volatile.Read(ref _readyHead) is null)
         {
             // The thread that will process them brings them itself: nobody to exclude, nobody to wake. Not past what others have posted before.
+            if (_current is null)
+            {
+                _postedNanos = _driver.RoundNanos;
+            }
+
             Append(first, last);
             _currentCount += count;
             return;
@@ -195,12 +219,7 @@ internal sealed class Worker
         _running = true;
         try
         {
-            long now = NowNanos;
-            _driver.RoundNanos = now;
-            _freshNanos = now;
-            RunItems();
-            RunPackets();
-            RunTimers(now);
+            RunBatch();
         }
         finally
         {
@@ -211,6 +230,20 @@ internal sealed class Worker
 
         // Whether a deadline has passed meanwhile is for the driver to see, which looks at the next one before it sleeps.
         return HasReady;
+    }
+
+    /// <summary>A method of its own: what a protected block uses is kept in memory, not in registers.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RunBatch()
+    {
+        // What another of this thread's workers has just sent has the time of its sending, and that is when it came: no look at the clock for each of two ends.
+        long now = _postedNanos != 0 ? _postedNanos : NowNanos;
+        _postedNanos = 0;
+        _driver.RoundNanos = now;
+        _freshNanos = now;
+        RunItems();
+        RunPackets();
+        RunTimers(now);
     }
 
     /// <summary>The time for the step of the first packet of a batch, read just before it; 0 for every other, which reads its own. Only from within <see cref="Run"/>.</summary>

@@ -78,6 +78,10 @@ internal struct Pacer
             return Unlimited;
         }
 
-        return (long)Math.Min((double)mss * segments * percent * (Nanos.PerSecond / 100) / smoothedRttNanos, Unlimited / 2);
+        const long PercentPerSecond = Nanos.PerSecond / 100;
+        long perRound = (long)mss * segments * percent;
+        return perRound <= long.MaxValue / PercentPerSecond
+            ? Math.Min(perRound * PercentPerSecond / smoothedRttNanos, Unlimited / 2)
+            : (long)Math.Min((double)perRound * PercentPerSecond / smoothedRttNanos, Unlimited / 2);
     }
 }
