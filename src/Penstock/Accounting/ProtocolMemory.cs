@@ -74,6 +74,7 @@ internal sealed class ProtocolMemory
     public void RemoveSocket() => Interlocked.Decrement(ref _sockets);
 
     /// <summary>Adds pages to the common count and says what the limits make of the sum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public MemoryVerdict Add(long pages)
     {
         if (PartOfThread() is { } part)
@@ -82,6 +83,11 @@ internal sealed class ProtocolMemory
             return MemoryVerdict.Granted;
         }
 
+        return AddToAll(pages);
+    }
+
+    private MemoryVerdict AddToAll(long pages)
+    {
         Interlocked.Add(ref _allocated, pages);
         long now = AllocatedPages;
         if (now <= LowPages)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace Penstock.Accounting;
 
@@ -92,10 +93,16 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     /// <summary>A buffer, or a part of it, leaves the write queue.</summary>
     public void UnchargeSend(int queuedBytes, int chargedBytes)
     {
+        UnchargeSendForNow(queuedBytes, chargedBytes);
+        Reclaim();
+    }
+
+    /// <summary>As <see cref="UnchargeSend"/>, but pages stay until <see cref="Reclaim"/>: a segment that acknowledges may bring data that needs them.</summary>
+    public void UnchargeSendForNow(int queuedBytes, int chargedBytes)
+    {
         WriteQueueBytes -= queuedBytes;
         WriteCharged -= chargedBytes;
         ForwardAlloc += chargedBytes;
-        Reclaim();
         AssertIdentity();
     }
 
@@ -115,11 +122,20 @@ internal sealed class SocketMemory(ProtocolMemory protocol, MemoryGroup? group)
     }
 
     /// <summary>Gives back what a schedule bought and no charge used.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Reclaim()
     {
-        int pages = ForwardAlloc >> ProtocolMemory.PageShift;
-        if (pages > 0 && (Omitted & Omission.PagesReturned) == Omission.None)
+        if (ForwardAlloc >= ProtocolMemory.PageSize)
         {
+            ReturnPages();
+        }
+    }
+
+    private void ReturnPages()
+    {
+        if ((Omitted & Omission.PagesReturned) == Omission.None)
+        {
+            int pages = ForwardAlloc >> ProtocolMemory.PageShift;
             ForwardAlloc -= pages << ProtocolMemory.PageShift;
             Pages -= pages;
             protocol.Remove(pages);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Links;
 using Penstock.Time;
@@ -92,6 +93,7 @@ internal sealed class StackInterface : ILinkClient, IReceiver
     }
 
     /// <summary>Sends a packet with its IP header. False: the link is full and the caller keeps the packet.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Transmit(PacketBuffer packet)
     {
         if (HasFailed)

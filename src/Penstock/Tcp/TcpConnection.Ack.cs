@@ -293,7 +293,7 @@ internal sealed partial class TcpConnection
             }
 
             _retransmitQueue.Remove(buffer);
-            FreeQueued(buffer);
+            FreeQueuedForNow(buffer);
         }
 
         outcome.Reneging = _retransmitQueue.First is { } first && (first.Segment & SegmentFlags.SackedAcked) != 0;
@@ -348,7 +348,7 @@ internal sealed partial class TcpConnection
         buffer.TrueSize -= bytes;
         if ((Omitted & Omission.TrimUncharges) == Omission.None)
         {
-            Memory.UnchargeSend(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
+            Memory.UnchargeSendForNow(bytes, (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? 0 : bytes);
         }
 
         SetSegments(buffer, mss);
@@ -357,13 +357,20 @@ internal sealed partial class TcpConnection
     /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
     private void FreeQueued(PacketBuffer buffer)
     {
+        FreeQueuedForNow(buffer);
+        Memory.Reclaim();
+    }
+
+    /// <summary>As <see cref="FreeQueued"/>; the pages go back when the segment that acknowledged it has been worked off.</summary>
+    private void FreeQueuedForNow(PacketBuffer buffer)
+    {
         int charged = ChargeOf(buffer);
         if ((Omitted & Omission.RealHeadSize) != Omission.None)
         {
             charged += PacketBuffer.ObjectSize - buffer.HeadTrueSize;
         }
 
-        Memory.UnchargeSend(buffer.TrueSize, charged);
+        Memory.UnchargeSendForNow(buffer.TrueSize, charged);
         buffer.Free();
     }
 

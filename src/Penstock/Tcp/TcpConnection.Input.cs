@@ -32,6 +32,8 @@ internal sealed partial class TcpConnection
                 ProcessSynchronized(packet);
                 break;
         }
+
+        Memory.Reclaim();
     }
 
     private void ProcessSynchronized(PacketBuffer packet)

@@ -79,6 +79,7 @@ internal sealed partial class TcpConnection
             // Also of a single segment, and the counts follow when it was several.
             int before = buffer.SegmentCount;
             TrimToUnacknowledged(buffer);
+            Memory.Reclaim();
             AdjustCounts(buffer.Segment, buffer.SegmentCount - before);
         }
 
