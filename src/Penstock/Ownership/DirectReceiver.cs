@@ -14,6 +14,9 @@ internal abstract class DirectReceiver : IWakeTarget
 
     bool IWakeTarget.WakeCollected { get; set; }
 
+    /// <summary>Becomes a wait for data into <paramref name="buffer"/>. Under the inner word or by the owner; not in its place yet.</summary>
+    public abstract void Begin(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation);
+
     /// <summary>Takes what is there. Only by the owner, on the socket's own <paramref name="worker"/>. False: nothing was taken, and the event is to be fired.</summary>
     public abstract bool TryDeliver(Worker worker);
 

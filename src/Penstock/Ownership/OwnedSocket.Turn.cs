@@ -5,6 +5,7 @@ internal abstract partial class OwnedSocket
 {
     private TurnQueue _turn;
     private bool _receiving;
+    private DirectReceiver? _spareReceiver;
 
     /// <summary>Takes the turn, right now or not at all.</summary>
     public bool TryTakeTurn()
@@ -68,26 +69,78 @@ internal abstract partial class OwnedSocket
         return mine;
     }
 
-    /// <summary>Takes the turn to receive and the socket in one go, each right now or not at all; the socket only with the turn.</summary>
-    public bool TryTakeReceiveTurn(out bool owned)
+    /// <summary>
+    /// Takes the turn to receive and what a receive does first, in one go and right now or not at all: where nothing has come and nobody is at the socket it waits, as <paramref name="waiting"/>, else it has the socket, unless somebody
+    /// else has.
+    /// </summary>
+    public ReceiveTurn TakeReceiveTurn(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation, out DirectReceiver? waiting)
     {
+        waiting = null;
+        ReceiveTurn turn;
         EnterInner();
-        bool mine = !_receiving;
-        _receiving = true;
-        owned = mine && !_owned;
-        if (owned)
+        if (_receiving)
         {
-            _owned = true;
-            _stepNanos = 0;
+            turn = ReceiveTurn.Taken;
+        }
+        else
+        {
+            _receiving = true;
+            if (_owned)
+            {
+                turn = ReceiveTurn.Mine;
+            }
+            else if (_spareReceiver is { } spare && _backlogHead is null && _deferred == 0 && flags == TcpReceiveFlags.None && !buffer.IsEmpty && HasNothingToReceive)
+            {
+                _spareReceiver = null;
+                spare.Begin(buffer, flags, cancellation);
+                waiting = _receiver = spare;
+                turn = ReceiveTurn.Waits;
+            }
+            else
+            {
+                _owned = true;
+                _stepNanos = 0;
+                turn = ReceiveTurn.Owns;
+            }
         }
 
         _inner.Exit();
-        return mine;
+        return turn;
     }
+
+    /// <summary>One that is done, for the next wait; none when another thread has just put one there. Only who has the turn.</summary>
+    public DirectReceiver? TakeSpareReceiver()
+    {
+        DirectReceiver? spare = _spareReceiver;
+        _spareReceiver = null;
+        return spare;
+    }
+
+    /// <summary>Keeps one whose result was taken.</summary>
+    public void KeepReceiver(DirectReceiver receiver) => Volatile.Write(ref _spareReceiver, receiver);
+
+    /// <summary>A receive without flags would find nothing, and only has to wait. Asked under the inner word while nobody owns the socket: comparisons only.</summary>
+    protected virtual bool HasNothingToReceive => false;
 
     /// <summary>Gives the turn to receive up. Plain: only who has it does so.</summary>
     public void GiveReceiveTurn() => Volatile.Write(ref _receiving, false);
 
     /// <summary>Everybody has the turn at once: only for tests of the tests.</summary>
     protected void OpenTurn() => _turn.IsOpen = true;
+}
+
+/// <summary>How far a receive came at once.</summary>
+internal enum ReceiveTurn
+{
+    /// <summary>Another receive is under way.</summary>
+    Taken,
+
+    /// <summary>It has the turn; the socket is somebody else's.</summary>
+    Mine,
+
+    /// <summary>It has the turn and the socket.</summary>
+    Owns,
+
+    /// <summary>It has the turn and waits.</summary>
+    Waits,
 }

@@ -32,8 +32,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
 
     private Driver Driver => connection.Worker.Driver;
 
-    /// <summary>Begins to wait. The caller owns the connection, has found nothing, and loses it here.</summary>
-    public ValueTask<int> Start(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
+    public override void Begin(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
     {
         _core.Reset();
         _buffer = buffer;
@@ -41,15 +40,17 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         _cancellation = cancellation;
         Interest = TcpSocket.ReceiveEvents(flags);
         _state = Waiting;
-        var task = new ValueTask<int>(this, _core.Version);
-        connection.AwaitData(this);
-        connection.Release();
-        if (cancellation.CanBeCanceled)
+    }
+
+    /// <summary>The task of a wait that has begun: it may be over already, but its result is there until it is taken by this task. Once for each wait.</summary>
+    public ValueTask<int> Task()
+    {
+        if (_cancellation.CanBeCanceled)
         {
-            _registration = cancellation.UnsafeRegister(static state => ((ReceiveOperation)state!).Cancel(), this);
+            _registration = _cancellation.UnsafeRegister(static state => ((ReceiveOperation)state!).Cancel(), this);
         }
 
-        return task;
+        return new ValueTask<int>(this, _core.Version);
     }
 
     /// <summary>The owner has received something: takes it, if it is short and nobody has canceled. The task completes when the worker's batch ends.</summary>
@@ -135,7 +136,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
             _cancellation = default;
             if (!_mayBeLinked)
             {
-                socket.KeepForNext(this);
+                connection.KeepReceiver(this);
             }
         }
     }

@@ -33,14 +33,14 @@ public sealed partial class TcpSocket
         // Before anything is taken: memory of the caller's own kind may refuse.
         Span<byte> place = buffer.Span;
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!_connection.TryTakeReceiveTurn(out bool owned))
+        switch (_connection.TakeReceiveTurn(buffer, flags, cancellationToken, out DirectReceiver? waiting))
         {
-            throw UnderWay();
-        }
-
-        if (!owned)
-        {
-            return ReceiveQueuedAsync(buffer, flags, cancellationToken);
+            case ReceiveTurn.Waits:
+                return ((ReceiveOperation)waiting!).Task();
+            case ReceiveTurn.Mine:
+                return ReceiveQueuedAsync(buffer, flags, cancellationToken);
+            case ReceiveTurn.Taken:
+                throw UnderWay();
         }
 
         int received = ReceiveOwned(place, flags);
@@ -148,13 +148,12 @@ public sealed partial class TcpSocket
     /// <summary>Owned here, and nothing is there.</summary>
     private ValueTask<int> WaitToReceive(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
     {
-        // Plain: there is one receive at a time. One that is kept at this very moment by another thread may be lost, and another is made then.
-        ReceiveOperation operation = _spareReceive ?? new ReceiveOperation(this, _connection);
-        _spareReceive = null;
-        return operation.Start(buffer, flags, cancellationToken);
+        ReceiveOperation operation = (ReceiveOperation?)_connection.TakeSpareReceiver() ?? new ReceiveOperation(this, _connection);
+        operation.Begin(buffer, flags, cancellationToken);
+        _connection.AwaitData(operation);
+        _connection.Release();
+        return operation.Task();
     }
-
-    internal void KeepForNext(ReceiveOperation operation) => Volatile.Write(ref _spareReceive, operation);
 
     internal void TakeReceiveTurn()
     {

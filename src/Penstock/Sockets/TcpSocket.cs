@@ -19,7 +19,6 @@ public sealed partial class TcpSocket : IAsyncDisposable, IDisposable
 {
     private readonly TcpConnection _connection;
     private AsyncSocketWaiter? _spareSendWaiter;
-    private ReceiveOperation? _spareReceive;
     private TcpConnection.SendTurnWaiter? _spareTurnWaiter;
     private int _disposed;
     private LingerOption? _linger;

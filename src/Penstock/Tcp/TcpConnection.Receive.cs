@@ -17,6 +17,9 @@ internal sealed partial class TcpConnection
     /// <summary>True when a receive would not wait: data, the end, or an error.</summary>
     public bool IsReadable => HasEnoughToRead(ReceiveLowWater) || _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed || Error != SocketError.Success;
 
+    protected override bool HasNothingToReceive =>
+        State == TcpConnectionState.Established && _receiveQueue.First is null && Error == SocketError.Success && !ReceiveShutdown && _urgentState == UrgentNone && _rare is null;
+
     /// <summary>
     /// So much is there as is waited for (SO_RCVLOWAT), or so much that no more can come before it is read: the buffer is nearly full or the window nearly shut (Linux: tcp_epollin_ready).
     /// </summary>
