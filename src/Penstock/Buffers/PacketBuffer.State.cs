@@ -108,6 +108,7 @@ internal sealed unsafe partial class PacketBuffer
         Prefetch.Object(Next, ObjectSize / 64);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void ResetState()
     {
         Next = Previous = TreeLeft = TreeRight = SentNext = SentPrevious = null;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
@@ -378,6 +379,7 @@ internal sealed partial class TcpConnection
     private static int ChargeOf(PacketBuffer buffer) => (buffer.Segment & SegmentFlags.PureZeroCopy) != 0 ? buffer.HeadTrueSize : buffer.TrueSize;
 
     /// <summary>RFC 6298 with Karn's rule, from acknowledged and SACKed segments, and RFC 7323 4.1. True when there was a sample.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool MeasureRtt(ref AckOutcome outcome)
     {
         long until = _tcp.Settings.RttFromArrival ? outcome.ArrivedNanos : outcome.NowNanos;

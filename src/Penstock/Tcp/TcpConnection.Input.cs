@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Net.Sockets;
 using Penstock.Buffers;
 using Penstock.Ownership;
@@ -197,6 +198,7 @@ internal sealed partial class TcpConnection
     private bool IsFinAcknowledged => _finQueued && _sndUna == _writeSeq;
 
     /// <summary>RFC 9293 3.10.7.4, first to fourth, with PAWS (RFC 7323 5) and RFC 5961. False: the segment is answered as it deserves and dropped.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool ValidateIncoming(PacketBuffer packet)
     {
         long now = Now;

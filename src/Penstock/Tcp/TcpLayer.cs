@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Net.Sockets;
 using Penstock.Accounting;
 using Penstock.Buffers;
@@ -92,6 +93,7 @@ internal sealed partial class TcpLayer : ITransport
     }
 
     /// <summary>Reads header and options into the packet's fields and leaves the payload in it. R1.2: a wrong checksum is found here, before any queue.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryParse(PacketBuffer packet)
     {
         Span<byte> bytes = packet.FirstSpan;
