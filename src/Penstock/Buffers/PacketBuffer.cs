@@ -386,24 +386,34 @@ internal sealed unsafe partial class PacketBuffer
 
         _rented = false;
         PacketPool.Magazine? magazine = _pool.MagazineOfThread();
-        for (int i = 0; i < FragmentCount && !_borrows; i++)
+        bool keeps = magazine is { HasRoomForAssembled: true };
+        if (keeps && FragmentCount == 1 && !_borrows && _head is null && SlotAt(0).Owner is Slab tiny && tiny.IsTinyOf(_pool))
         {
-            PayloadOwner owner = SlotAt(i).Owner;
-            if (owner is Slab slab)
+            // The slab of its payload will do for the next one, or for headers.
+            PacketPool.DebugPoison(tiny);
+            _head = tiny;
+        }
+        else
+        {
+            for (int i = 0; i < FragmentCount && !_borrows; i++)
             {
-                slab.Release(_pool, magazine);
-            }
-            else
-            {
-                owner.Release();
+                PayloadOwner owner = SlotAt(i).Owner;
+                if (owner is Slab slab)
+                {
+                    slab.Release(_pool, magazine);
+                }
+                else
+                {
+                    owner.Release();
+                }
             }
         }
 
         _borrows = false;
         ClearSlots(0);
         Length = 0;
-        bool staysWhole = _head is not null && magazine is { Assembled: null };
-        if (_head is not null && !staysWhole)
+        keeps &= _head is not null;
+        if (_head is not null && !keeps)
         {
             _head.Release(_pool, magazine);
             _head = null;
@@ -412,9 +422,9 @@ internal sealed unsafe partial class PacketBuffer
         DeviceAccount? account = Device;
         int charged = DeviceCharge;
         ResetState();
-        if (staysWhole)
+        if (keeps)
         {
-            magazine!.Assembled = this;
+            magazine!.KeepAssembled(this);
         }
         else
         {
@@ -440,12 +450,12 @@ internal sealed unsafe partial class PacketBuffer
         AttachHead(_head!);
     }
 
-    /// <summary>Takes the head of one that is not rented.</summary>
-    internal Slab DetachHead()
+    /// <summary>Takes the tiny slab that it has kept and not used; null when it has none.</summary>
+    internal Slab? DetachSlab()
     {
-        Slab head = _head!;
+        Slab? kept = _head;
         _head = null;
-        return head;
+        return kept;
     }
 
     private void NoteFragmentsCopied()

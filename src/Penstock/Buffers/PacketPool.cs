@@ -146,13 +146,25 @@ internal sealed class PacketPool
     /// <summary>Rents an empty buffer; null when the limit is reached.</summary>
     public PacketBuffer? RentBuffer(bool forced = false) => RentBuffer(MagazineOfThread(), forced);
 
+    /// <summary>Rents an empty buffer for what fits a tiny slab. One that was kept has such a slab with it, for <see cref="PacketBuffer.DetachSlab"/>; it is not charged.</summary>
+    public PacketBuffer? RentBufferForTiny(bool forced)
+    {
+        Magazine? magazine = MagazineOfThread();
+        if (magazine?.TakeAssembled() is { } whole)
+        {
+            whole.OnRented();
+            return whole;
+        }
+
+        return RentBuffer(magazine, forced);
+    }
+
     /// <summary>Rents a buffer with room for headers (<see cref="PacketBuffer.TryRentHead"/>); null when the limit is reached.</summary>
     public PacketBuffer? RentBufferWithHead(bool forced = false)
     {
         Magazine? magazine = MagazineOfThread();
-        if (magazine?.Assembled is { } whole)
+        if (magazine?.TakeAssembled() is { } whole)
         {
-            magazine.Assembled = null;
             whole.OnRentedWithHead();
             return whole;
         }
@@ -177,6 +189,13 @@ internal sealed class PacketPool
     public PacketBuffer? RentBufferAndSlab(int size, bool forced, out Slab? slab)
     {
         Magazine? magazine = MagazineOfThread();
+        if (size <= TinySlab && magazine?.TakeAssembled() is { } whole)
+        {
+            whole.OnRented();
+            slab = whole.DetachSlab();
+            return whole;
+        }
+
         PacketBuffer? buffer = RentBuffer(magazine, forced);
         slab = buffer is null ? null : RentSlab(magazine, size, forced ? Limit : _passingCeiling);
         if (buffer is not null && slab is null)
@@ -291,7 +310,7 @@ internal sealed class PacketPool
         throw new ArgumentOutOfRangeException(nameof(size), size, $"A slab holds at most {LargeSlab} bytes.");
 
     [System.Diagnostics.Conditional("DEBUG")]
-    private static void DebugPoison(Slab slab) => slab.Array.AsSpan().Fill(0xDD);
+    internal static void DebugPoison(Slab slab) => slab.Array.AsSpan().Fill(0xDD);
 
     private Slab? RentSlab(Magazine? magazine, int size, long ceiling)
     {
@@ -398,10 +417,9 @@ internal sealed class PacketPool
     {
         if (magazine is not null)
         {
-            if (magazine.Assembled is { } whole)
+            while (magazine.TakeAssembled() is { } whole)
             {
-                magazine.Assembled = null;
-                _shelves[0].Kept.Return(whole.DetachHead());
+                _shelves[0].Kept.Return(whole.DetachSlab()!);
                 _rented.Remove(CostOf(0));
                 _keptBuffers.Return(whole);
                 _rented.Remove(BufferCost);
@@ -504,18 +522,40 @@ internal sealed class PacketPool
         /// <summary>Larger classes are few, and cost more to fill than to fetch.</summary>
         public const int LargestClass = 1;
 
-        public const int MostBytes = 2 * MagazineStack<Slab, SlabLink>.Chain * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead));
+        public const int MostBytes = (2 * MagazineStack<Slab, SlabLink>.Chain * (BufferCost + TinySlab + SmallSlab + (2 * SlabOverhead)))
+            + (MostAssembled * (BufferCost + TinySlab + SlabOverhead));
 
-        /// <summary>A buffer that has kept its room for headers: what sends one segment after the other takes and gives back this one.</summary>
-        public PacketBuffer? Assembled;
+        private const int MostAssembled = 4;
+
+        /// <summary>Buffers that have kept the tiny slab of their headers, or of their payload: who handles one short message after the other takes and gives back these.</summary>
+        private readonly PacketBuffer?[] _assembled = new PacketBuffer?[MostAssembled];
+        private int _assembledCount;
 
         public MagazineStack<PacketBuffer, BufferLink> Buffers;
         public MagazineStack<Slab, SlabLink> Tiny;
         public MagazineStack<Slab, SlabLink> Small;
 
-        public int BufferCount => Buffers.Count + (Assembled is null ? 0 : 1);
+        public int BufferCount => Buffers.Count + _assembledCount;
 
-        public int TinyCount => Tiny.Count + (Assembled is null ? 0 : 1);
+        public int TinyCount => Tiny.Count + _assembledCount;
+
+        public bool HasRoomForAssembled => _assembledCount < MostAssembled;
+
+        public void KeepAssembled(PacketBuffer buffer) => _assembled[_assembledCount++] = buffer;
+
+        public PacketBuffer? TakeAssembled()
+        {
+            int count = _assembledCount;
+            if (count == 0)
+            {
+                return null;
+            }
+
+            _assembledCount = --count;
+            PacketBuffer? buffer = _assembled[count];
+            _assembled[count] = null;
+            return buffer;
+        }
     }
 
     /// <summary>The slabs of one size.</summary>

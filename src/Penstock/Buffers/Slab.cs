@@ -31,6 +31,9 @@ internal sealed unsafe class Slab : PayloadOwner
 
     public int Size => Array.Length;
 
+    /// <summary>It is one of the smallest of <paramref name="pool"/>, and the caller's reference is the only one.</summary>
+    internal bool IsTinyOf(PacketPool pool) => SizeClass == 0 && pool == _pool && IsOnlyReference;
+
     /// <summary>As <see cref="PayloadOwner.Release"/>, by a caller on whose thread <paramref name="magazine"/> is what is at hand of <paramref name="pool"/>.</summary>
     internal void Release(PacketPool pool, PacketPool.Magazine? magazine)
     {

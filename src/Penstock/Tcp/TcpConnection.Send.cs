@@ -188,7 +188,7 @@ internal sealed partial class TcpConnection
                 }
 
                 PacketBuffer? stale = tail;
-                tail = AllocateSendBuffer();
+                tail = AllocateSendBuffer(IsPlainMemory<TSource>() && source.Remaining <= PacketPool.TinySlab);
                 if (tail is null)
                 {
                     WaitForMemory();
@@ -328,10 +328,10 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>A new tail buffer, its head bought and charged; by force when nothing is queued at all, so that a socket always makes progress (R2.6).</summary>
-    private PacketBuffer? AllocateSendBuffer()
+    private PacketBuffer? AllocateSendBuffer(bool isShort)
     {
         bool first = _writeQueue.First is null && _retransmitQueue.First is null && (Omitted & Omission.FirstBufferForced) == Omission.None;
-        PacketBuffer? buffer = Pool.RentBuffer(first);
+        PacketBuffer? buffer = isShort ? Pool.RentBufferForTiny(first) : Pool.RentBuffer(first);
         if (buffer is null)
         {
             _tcp.Memory.EnterPressure();
@@ -414,7 +414,7 @@ internal sealed partial class TcpConnection
     {
         int wanted = (int)source.Remaining;
         int granted = GrantCopy(wanted);
-        Slab? slab = granted == 0 ? null : Pool.RentQueueSlab(wanted) ?? (only ? Pool.RentSlab(wanted, forced: true) : null);
+        Slab? slab = granted == 0 ? null : tail.DetachSlab() ?? Pool.RentQueueSlab(wanted) ?? (only ? Pool.RentSlab(wanted, forced: true) : null);
         if (slab is null)
         {
             if (granted > 0)
