@@ -66,6 +66,31 @@ public class FlowTableTests
     }
 
     [Fact]
+    public void What_was_found_last_is_found_again_only_while_it_is_there_and_has_the_key()
+    {
+        var table = new FlowTable(new SipHash(1, 2));
+        var one = new Entry(1);
+        var two = new Entry(2);
+        Assert.True(table.TryAdd(one, out _));
+        Assert.True(table.TryAdd(two, out _));
+        FlowEntry? recent = null;
+        Assert.Same(one, table.Find(Entry.KeyOf(1), ref recent));
+        Assert.Same(one, recent);
+        Assert.Same(one, table.Find(Entry.KeyOf(1), ref recent));
+        Assert.Same(two, table.Find(Entry.KeyOf(2), ref recent));
+        Assert.Null(table.Find(Entry.KeyOf(3), ref recent));
+        Assert.Null(recent);
+
+        Assert.Same(one, table.Find(Entry.KeyOf(1), ref recent));
+        var next = new Entry(1);
+        Assert.True(table.TryReplace(one, next));
+        Assert.Same(next, table.Find(Entry.KeyOf(1), ref recent));
+        Assert.True(table.Remove(next));
+        Assert.Null(table.Find(Entry.KeyOf(1), ref recent));
+        Assert.Null(recent);
+    }
+
+    [Fact]
     public void A_key_whose_entry_is_replaced_all_the_time_is_never_missing()
     {
         var table = new FlowTable(new SipHash(1, 2));

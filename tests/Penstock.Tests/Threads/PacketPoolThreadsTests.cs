@@ -32,7 +32,13 @@ public class PacketPoolThreadsTests
                     int at = random.Next(512);
                     if (random.Next(2) == 0)
                     {
-                        PacketBuffer? next = i % 3 == 0 ? pool.RentBufferWithHead(forced: i % 2 == 0) : pool.RentBuffer();
+                        PacketBuffer? next = (i % 4) switch
+                        {
+                            0 => pool.RentBufferWithHead(forced: i % 8 == 0),
+                            1 => pool.RentBufferForTiny(forced: false),
+                            2 => RentFilled(pool),
+                            _ => pool.RentBuffer(),
+                        };
                         Interlocked.Or(ref twice, next is null ? 0 : Interlocked.Exchange(ref next.SegmentCount, 1));
                         Interlocked.Exchange(ref buffers[at], next)?.Free();
                     }
@@ -80,6 +86,14 @@ public class PacketPoolThreadsTests
     }
 
     /// <summary>Takes all there is and gives it back, so that others find it plenty, tight and refused in turn.</summary>
+    /// <summary>A short message, whose buffer may keep its slab when it is freed.</summary>
+    private static unsafe PacketBuffer? RentFilled(PacketPool pool)
+    {
+        PacketBuffer? buffer = pool.RentBufferAndSlab(100, forced: false, out Slab? slab);
+        buffer?.Append(slab!, slab!.Address, 100);
+        return buffer;
+    }
+
     private static void Press(PacketPool pool, Random random)
     {
         var taken = new List<Slab>();

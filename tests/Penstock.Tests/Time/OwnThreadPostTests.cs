@@ -6,6 +6,9 @@ namespace Penstock.Tests.Time;
 /// <summary>What the thread that runs a worker posts to it itself: without gate and wake, in the same order as everybody's, and not lost when the worker is closed.</summary>
 public sealed class OwnThreadPostTests
 {
+    /// <summary>Enough that every thread here has blocks of its own at hand. Counted, not allocated.</summary>
+    private const long Large = 512L << 20;
+
     private readonly CountingDriver _driver = new();
     private readonly PacketPool _pool = new(1 << 20);
     private readonly Receiver _receiver = new();
@@ -93,29 +96,91 @@ public sealed class OwnThreadPostTests
         Assert.Equal((0L, 0), (_pool.RentedBuffers, _receiver.Seen.Count));
     }
 
+    /// <summary>What a worker sends to another of its thread comes at the time of its sending, which was read; the clock is not asked again. For what others post, and later, it is.</summary>
+    [Fact]
+    public void What_a_batch_posts_to_another_worker_of_its_thread_has_the_time_that_was_read_last()
+    {
+        var other = new Worker(_driver, 1) { Thread = Environment.CurrentManagedThreadId };
+        _worker.Thread = Environment.CurrentManagedThreadId;
+        long read = 0, fresh = 0;
+        _receiver.OnFirst = () =>
+        {
+            read = _worker.ReadNanos();
+            _receiver.OnFirst = () => fresh = other.RecentNanos;
+            other.Post(Packet(2));
+        };
+        _worker.Post(Packet(1));
+        _worker.Run();
+        Assert.Equal((2L, 2), (read, _driver.Reads));
+        other.Run();
+        Assert.Equal((2L, 2), (fresh, _driver.Reads));
+
+        // Outside of a batch nothing was read that would do.
+        _receiver.OnFirst = () => fresh = other.RecentNanos;
+        other.Post(Packet(3));
+        other.Run();
+        Assert.Equal((3L, 3), (fresh, _driver.Reads));
+
+        // Nor by another thread, whose reading may be old before it is noted.
+        other.Thread = 0;
+        _receiver.OnFirst = () => read = other.ReadNanos();
+        other.Post(Packet(4));
+        _receiver.OnEach = _ => fresh = other.RecentNanos;
+        other.Run();
+        Assert.Equal((5L, 4L), (read, fresh));
+        Assert.Equal([1, 2, 3, 4], _receiver.Seen);
+    }
+
     /// <summary>A buffer that keeps its room for headers is not in use, and is given up when memory is no longer plenty.</summary>
     [Fact]
     public void A_buffer_that_keeps_its_head_counts_as_free()
     {
-        PacketBuffer buffer = _pool.RentBufferWithHead()!;
+        var pool = new PacketPool(Large);
+        PacketBuffer buffer = pool.RentBufferWithHead()!;
         int cost = buffer.TrueSize;
         buffer.PushHead(20);
         buffer.Free();
-        Assert.Equal((0L, 0L, 0L), (_pool.RentedBuffers, _pool.RentedSlabs, _pool.RentedBytes));
+        Assert.Equal((0L, 0L, 0L), (pool.RentedBuffers, pool.RentedSlabs, pool.RentedBytes));
         Assert.Throws<InvalidOperationException>(buffer.Free);
-        PacketBuffer again = _pool.RentBufferWithHead()!;
+        PacketBuffer again = pool.RentBufferWithHead()!;
+        Assert.Same(buffer, again);
         Assert.Equal((0, cost, 0), (again.HeadLength, again.TrueSize, again.Length));
         again.Free();
 
-        // All of the limit is asked for: what is kept at hand must not stand in the way.
-        var taken = new List<PacketBuffer>();
-        while (_pool.RentBuffer() is { } one)
-        {
-            taken.Add(one);
-        }
+        // No longer plenty: what is kept at hand is anybody's.
+        const int Most = (int)(Large / 5 * 3);
+        Assert.True(pool.TryTakeRoom(Most));
+        PacketBuffer other = pool.RentBuffer()!;
+        Assert.Null(other.DetachSlab());
+        other.Free();
+        pool.GiveRoom(Most);
+        Assert.Equal((0L, 0L, 0L), (pool.RentedBuffers, pool.RentedSlabs, pool.RentedBytes));
+    }
 
-        taken.ForEach(one => one.Free());
-        Assert.Equal((0L, 0L, 0L), (_pool.RentedBuffers, _pool.RentedSlabs, _pool.RentedBytes));
+    /// <summary>A short message's buffer and the slab with its bytes stay together; a slab that somebody else refers to does not.</summary>
+    [Fact]
+    public unsafe void A_buffer_that_keeps_the_slab_of_its_payload_counts_as_free()
+    {
+        var pool = new PacketPool(Large);
+        PacketBuffer buffer = pool.RentBufferAndSlab(60, forced: false, out Slab? slab)!;
+        buffer.Append(slab!, slab!.Address, 60);
+        buffer.Free();
+        Assert.Equal((0L, 0L, 0L), (pool.RentedBuffers, pool.RentedSlabs, pool.RentedBytes));
+        PacketBuffer sent = pool.RentBufferForTiny(forced: false)!;
+        Assert.Equal((PacketBuffer.ObjectSize, PacketBuffer.ObjectSize, 0, 0), (sent.TrueSize, sent.HeadTrueSize, sent.HeadLength, sent.FragmentCount));
+        Assert.Same(slab, sent.DetachSlab());
+        Assert.Null(sent.DetachSlab());
+
+        sent.Append(slab, slab.Address, 60);
+        slab.AddReference();
+        sent.Free();
+        Assert.Equal((0L, 1L), (pool.RentedBuffers, pool.RentedSlabs));
+        PacketBuffer next = pool.RentBufferAndSlab(60, forced: false, out Slab? another)!;
+        Assert.NotSame(slab, another);
+        another!.Release();
+        slab.Release();
+        next.Free();
+        Assert.Equal((0L, 0L, 0L), (pool.RentedBuffers, pool.RentedSlabs, pool.RentedBytes));
     }
 
     private PacketBuffer Packet(long number)
@@ -149,7 +214,9 @@ public sealed class OwnThreadPostTests
     {
         public int Wakes { get; private set; }
 
-        public override long NowNanos => 1;
+        public int Reads { get; private set; }
+
+        public override long NowNanos => ++Reads;
 
         public override void Wake(Worker worker) => Wakes++;
 

@@ -175,6 +175,8 @@ public class ChecksumTests
             byte[] four = [.. noise[at..(at + 8)], 0, 6, (byte)(length >> 8), (byte)length];
             uint sum = Checksum.PseudoHeader(IpAddress.ReadIPv4(noise.AsSpan(at)), IpAddress.ReadIPv4(noise.AsSpan(at + 4)), 6, length);
             Assert.Equal(Naive(four), Checksum.Finish(sum));
+            uint ofFlow = Checksum.PseudoHeaderOfFlow(IpAddress.ReadIPv4(noise.AsSpan(at)), IpAddress.ReadIPv4(noise.AsSpan(at + 4)), 6);
+            Assert.Equal(Checksum.ToNetwork(sum), Checksum.PseudoHeaderToNetwork(ofFlow, (int)length));
 
             length *= 1001;
             byte[] six =
