@@ -118,8 +118,9 @@ internal sealed class Worker
         if (IsOwnThread && !_closed && Volatile.Read(ref _readyHead) is null)
         {
             // The thread that will process them brings them itself: nobody to exclude, nobody to wake. Not past what others have posted before.
-            if (_current is null)
+            if (_current is null && !_running)
             {
+                // Not what a batch posts to its own worker: it may be gone again when the next batch begins, long after.
                 _postedNanos = _driver.RoundNanos;
             }
 

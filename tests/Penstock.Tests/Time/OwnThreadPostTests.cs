@@ -131,6 +131,23 @@ public sealed class OwnThreadPostTests
         Assert.Equal([1, 2, 3, 4], _receiver.Seen);
     }
 
+    /// <summary>A packet that a batch posts to its own worker is received in it; the next batch, a long time later, has a time of its own.</summary>
+    [Fact]
+    public void What_a_batch_posts_to_its_own_worker_leaves_no_time_behind()
+    {
+        _worker.Thread = Environment.CurrentManagedThreadId;
+        _receiver.OnFirst = () => _worker.Post(Packet(2));
+        _worker.Post(Packet(1));
+        _worker.Run();
+        Assert.Equal([1, 2], _receiver.Seen);
+        Assert.Equal(1, _driver.Reads);
+        long began = 0;
+        _receiver.OnFirst = () => began = _worker.RecentNanos;
+        _worker.Post(Packet(3));
+        _worker.Run();
+        Assert.Equal((2L, 2), (began, _driver.Reads));
+    }
+
     /// <summary>A buffer that keeps its room for headers is not in use, and is given up when memory is no longer plenty.</summary>
     [Fact]
     public void A_buffer_that_keeps_its_head_counts_as_free()
