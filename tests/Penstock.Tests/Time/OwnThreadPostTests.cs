@@ -143,6 +143,7 @@ public sealed class OwnThreadPostTests
         Assert.Equal(1, _driver.Reads);
         long began = 0;
         _receiver.OnFirst = () => began = _worker.RecentNanos;
+        _worker.Thread = 0;
         _worker.Post(Packet(3));
         _worker.Run();
         Assert.Equal((2L, 2), (began, _driver.Reads));
