@@ -9,6 +9,6 @@ internal abstract class FlowEntry
     /// <summary>Chain of the hash bucket; its gate guards it.</summary>
     internal FlowEntry? NextInBucket;
 
-    /// <summary>True while the table holds this entry; the bucket's gate guards it.</summary>
+    /// <summary>True while the table holds this entry; the bucket's gate guards it. Whoever has found it before may look without (<see cref="FlowTable.Find(in FlowKey, ref FlowEntry)"/>).</summary>
     internal bool IsFiled;
 }

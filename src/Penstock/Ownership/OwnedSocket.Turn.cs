@@ -73,7 +73,7 @@ internal abstract partial class OwnedSocket
     /// Takes the turn to receive and what a receive does first, in one go and right now or not at all: where nothing has come and nobody is at the socket it waits, as <paramref name="waiting"/>, else it has the socket, unless somebody
     /// else has.
     /// </summary>
-    public ReceiveTurn TakeReceiveTurn(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation, out DirectReceiver? waiting)
+    public ReceiveTurn TakeReceiveTurn(object caller, Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation, out DirectReceiver? waiting)
     {
         waiting = null;
         ReceiveTurn turn;
@@ -92,7 +92,7 @@ internal abstract partial class OwnedSocket
             else if (_spareReceiver is { } spare && _backlogHead is null && _deferred == 0 && flags == TcpReceiveFlags.None && !buffer.IsEmpty && HasNothingToReceive)
             {
                 _spareReceiver = null;
-                spare.Begin(buffer, flags, cancellation);
+                spare.Begin(caller, buffer, flags, cancellation);
                 waiting = _receiver = spare;
                 turn = ReceiveTurn.Waits;
             }

@@ -72,11 +72,11 @@ internal abstract partial class OwnedSocket(Worker worker) : FlowEntry, IWakeTar
 
     /// <summary>
     /// Another step begins, at a time that was read before the socket was owned; 0 for none. Who owned it in between may have had a later one: then the clock is read again, for a socket's time does not go backward (peers
-    /// drop what carries an older timestamp, RFC 7323 5).
+    /// drop what carries an older timestamp, RFC 7323 5). Nor does it stand still: what answers a segment of this very moment, from another worker of the same thread, was not on its way for no time at all.
     /// </summary>
     private void BeginStepWith(long nanos)
     {
-        if (nanos < _latestNanos)
+        if (nanos <= _latestNanos)
         {
             nanos = 0;
         }

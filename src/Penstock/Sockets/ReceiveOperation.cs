@@ -7,10 +7,10 @@ using Penstock.Time;
 namespace Penstock;
 
 /// <summary>
-/// A receive that waits: subscribed to the socket's events, and the source of the task that the caller awaits. A socket uses one again and again, so that to wait allocates nothing. A short message is
+/// A receive that waits: in its place at the connection, and the source of the task that the caller awaits. A connection uses one again and again, so that to wait allocates nothing. A short message is
 /// copied by the owner who has received it, in the same step; else whoever fires the event becomes the owner and takes what is there.
 /// </summary>
-internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connection)
+internal sealed class ReceiveOperation(TcpConnection connection)
     : DirectReceiver, IValueTaskSource<int>, IThreadPoolWorkItem
 {
     /// <summary>What is longer is copied by the application's own thread, while the worker goes on.</summary>
@@ -22,6 +22,9 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     private ManualResetValueTaskSourceCore<int> _core;
     private CancellationTokenRegistration _registration;
     private CancellationToken _cancellation;
+
+    /// <summary>The caller's socket, from the beginning of the wait until its result is taken: it must not be collected meanwhile, and may be before and after (it is reset then).</summary>
+    private TcpSocket? _socket;
     private Memory<byte> _buffer;
     private TcpReceiveFlags _flags;
     private int _state;
@@ -32,9 +35,10 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
 
     private Driver Driver => connection.Worker.Driver;
 
-    public override void Begin(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
+    public override void Begin(object caller, Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
     {
         _core.Reset();
+        _socket = (TcpSocket)caller;
         _buffer = buffer;
         _flags = flags;
         _cancellation = cancellation;
@@ -101,7 +105,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
                 Complete(_received);
                 return;
             case Canceled:
-                socket.EndReceive();
+                connection.GiveReceiveTurn();
                 _core.SetException(new OperationCanceledException(_cancellation));
                 return;
         }
@@ -132,6 +136,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         }
         finally
         {
+            _socket = null;
             _buffer = default;
             _cancellation = default;
             if (!_mayBeLinked)
@@ -146,7 +151,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
     public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
-    /// <summary>Whoever has taken it out of the queue has it, unless it was canceled: only that comes from elsewhere.</summary>
+    /// <summary>Whoever has taken it out of its place has it, unless it was canceled: only that comes from elsewhere.</summary>
     private bool TryBeTaken()
     {
         if (_cancellation.CanBeCanceled)
@@ -162,7 +167,7 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
 
     private void Continue()
     {
-        if (socket.UnsafeInlineContinuations)
+        if (_socket!.UnsafeInlineContinuations)
         {
             Execute();
         }
@@ -178,13 +183,13 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         int received;
         try
         {
-            ObjectDisposedException.ThrowIf(socket.IsDisposed, socket);
-            received = socket.ReceiveOwned(_buffer.Span, _flags);
+            ObjectDisposedException.ThrowIf(_socket!.IsDisposed, _socket);
+            received = _socket.ReceiveOwned(_buffer.Span, _flags);
         }
         catch (Exception failure)
         {
             connection.Release();
-            socket.EndReceive();
+            connection.GiveReceiveTurn();
             _core.SetException(failure);
             return;
         }
@@ -205,14 +210,14 @@ internal sealed class ReceiveOperation(TcpSocket socket, TcpConnection connectio
         }
         else
         {
-            socket.EndReceive();
+            connection.GiveReceiveTurn();
             _core.SetException(new SocketException((int)error));
         }
     }
 
     private void Complete(int received)
     {
-        socket.EndReceive();
+        connection.GiveReceiveTurn();
         _core.SetResult(received);
     }
 

@@ -33,7 +33,7 @@ public sealed partial class TcpSocket
         // Before anything is taken: memory of the caller's own kind may refuse.
         Span<byte> place = buffer.Span;
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        switch (_connection.TakeReceiveTurn(buffer, flags, cancellationToken, out DirectReceiver? waiting))
+        switch (_connection.TakeReceiveTurn(this, buffer, flags, cancellationToken, out DirectReceiver? waiting))
         {
             case ReceiveTurn.Waits:
                 return ((ReceiveOperation)waiting!).Task();
@@ -148,8 +148,8 @@ public sealed partial class TcpSocket
     /// <summary>Owned here, and nothing is there.</summary>
     private ValueTask<int> WaitToReceive(Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellationToken)
     {
-        ReceiveOperation operation = (ReceiveOperation?)_connection.TakeSpareReceiver() ?? new ReceiveOperation(this, _connection);
-        operation.Begin(buffer, flags, cancellationToken);
+        ReceiveOperation operation = (ReceiveOperation?)_connection.TakeSpareReceiver() ?? new ReceiveOperation(_connection);
+        operation.Begin(this, buffer, flags, cancellationToken);
         _connection.AwaitData(operation);
         _connection.Release();
         return operation.Task();

@@ -38,6 +38,19 @@ public sealed class StepTimeTests
         Assert.Equal((1_000_000, 1), (processed, _driver.Reads));
     }
 
+    /// <summary>Two stacks on one thread: the answer may come in a batch that has the time of the sending. It took longer than that, and no round-trip time is nothing.</summary>
+    [Fact]
+    public void What_comes_in_a_round_of_the_sockets_own_last_step_has_a_later_time()
+    {
+        long processed = 0;
+        _socket.OnPacket = _ => processed = _socket.StepTime;
+        _socket.Own();
+        Assert.Equal(1_000_000, _socket.StepTime);
+        _socket.Release();
+        _socket.ArriveInRound(1, () => _driver.Now += 300);
+        Assert.Equal(1_000_300, processed);
+    }
+
     private sealed class SettableDriver : Driver
     {
         public long Now { get; set; }
