@@ -274,24 +274,10 @@ internal sealed unsafe partial class PacketBuffer
     /// </summary>
     public void BorrowFrom(PacketBuffer source)
     {
-        int count = source.FragmentCount;
-        if (count <= InlineFragments)
+        for (int i = 0; i < source.FragmentCount; i++)
         {
-            for (int i = 0; i < count; i++)
-            {
-                _inline[i] = source._inline[i];
-            }
-
-            FragmentCount = count;
-            Length = source.Length;
-        }
-        else
-        {
-            for (int i = 0; i < count; i++)
-            {
-                ref Fragment fragment = ref source.SlotAt(i);
-                Append(fragment.Owner, fragment.Address, fragment.Length);
-            }
+            ref Fragment fragment = ref source.SlotAt(i);
+            Append(fragment.Owner, fragment.Address, fragment.Length);
         }
 
         _borrows = true;

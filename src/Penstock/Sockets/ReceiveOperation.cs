@@ -30,9 +30,6 @@ internal sealed class ReceiveOperation(TcpConnection connection)
     private int _state;
     private int _received;
 
-    /// <summary>It was canceled, and may still be in its place at the socket, or in the hands of who wakes it.</summary>
-    private bool _mayBeLinked;
-
     private Driver Driver => connection.Worker.Driver;
 
     public override void Begin(object caller, Memory<byte> buffer, TcpReceiveFlags flags, CancellationToken cancellation)
@@ -139,8 +136,9 @@ internal sealed class ReceiveOperation(TcpConnection connection)
             _socket = null;
             _buffer = default;
             _cancellation = default;
-            if (!_mayBeLinked)
+            if (_state != Canceled)
             {
+                // One that was canceled may still be in its place, or in the hands of who wakes it.
                 connection.KeepReceiver(this);
             }
         }
@@ -244,7 +242,6 @@ internal sealed class ReceiveOperation(TcpConnection connection)
     {
         if (Interlocked.CompareExchange(ref _state, Canceled, Waiting) == Waiting)
         {
-            _mayBeLinked = true;
             Driver.Schedule(this);
         }
     }

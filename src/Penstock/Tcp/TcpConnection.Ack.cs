@@ -1,5 +1,5 @@
-using System.Runtime.CompilerServices;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Tcp.Congestion;
@@ -294,7 +294,7 @@ internal sealed partial class TcpConnection
             }
 
             _retransmitQueue.Remove(buffer);
-            FreeQueuedForNow(buffer);
+            FreeQueued(buffer);
         }
 
         outcome.Reneging = _retransmitQueue.First is { } first && (first.Segment & SegmentFlags.SackedAcked) != 0;
@@ -355,15 +355,8 @@ internal sealed partial class TcpConnection
         SetSegments(buffer, mss);
     }
 
-    /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant.</summary>
+    /// <summary>R2.19: a buffer leaves the queues; its real head size counts, never a constant. The caller reclaims its pages, with others' or when the segment that acknowledges it is worked off.</summary>
     private void FreeQueued(PacketBuffer buffer)
-    {
-        FreeQueuedForNow(buffer);
-        Memory.Reclaim();
-    }
-
-    /// <summary>As <see cref="FreeQueued"/>; the pages go back when the segment that acknowledged it has been worked off.</summary>
-    private void FreeQueuedForNow(PacketBuffer buffer)
     {
         int charged = ChargeOf(buffer);
         if ((Omitted & Omission.RealHeadSize) != Omission.None)

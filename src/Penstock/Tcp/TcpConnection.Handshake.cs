@@ -184,6 +184,7 @@ internal sealed partial class TcpConnection
 
             _retransmitQueue.Remove(syn);
             FreeQueued(syn);
+            Memory.Reclaim();
         }
 
         _recovery = null;

@@ -504,6 +504,7 @@ internal sealed partial class TcpConnection
         {
             _writeQueue.Remove(empty);
             FreeQueued(empty);
+            Memory.Reclaim();
             if (_writeQueue.First is null)
             {
                 StopWaitingFor(SendLimit.Busy);
