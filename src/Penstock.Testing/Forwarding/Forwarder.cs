@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
 using Penstock.Buffers;
 using Penstock.Ip;
 using Penstock.Links;
@@ -68,25 +69,32 @@ internal sealed class Forwarder
     /// <summary>Takes over a packet that came in by <paramref name="ingress"/>. Runs on the worker.</summary>
     public void Forward(PacketBuffer packet, RouterPort ingress)
     {
-        if (!TryRoute(packet, ingress, out RouterPort? egress, out IPv4Header ip) || !TryPrepare(packet, ip))
+        // Counted before anything leaves: whoever has the packet, or the error, finds it in the count.
+        if (!TryRoute(packet, out RouterPort? egress, out IPv4Header ip, out Refusal refusal) || !TryPrepare(packet, ip))
         {
             OnDropped();
+            if (refusal.IsTold)
+            {
+                SendError(packet, ip, ingress, refusal);
+            }
+
             packet.Free();
+            return;
         }
-        else if (egress.Transmit(packet))
+
+        Interlocked.Increment(ref _forwarded);
+        if (!egress.Transmit(packet))
         {
-            Interlocked.Increment(ref _forwarded);
-        }
-        else
-        {
+            Interlocked.Decrement(ref _forwarded);
             OnDropped();
         }
     }
 
-    /// <summary>Decides where a packet goes. False: nowhere; its sender has been told if it is to be told.</summary>
-    private bool TryRoute(PacketBuffer packet, RouterPort ingress, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out RouterPort? egress, out IPv4Header ip)
+    /// <summary>Decides where a packet goes. False: nowhere, with what its sender is to be told, if anything.</summary>
+    private bool TryRoute(PacketBuffer packet, [NotNullWhen(true)] out RouterPort? egress, out IPv4Header ip, out Refusal refusal)
     {
         egress = null;
+        refusal = default;
         bool trusted = packet.Checksum == ChecksumState.Verified;
         if (!IPv4Header.TryParse(packet.FirstSpan, packet.Length, out ip, out _, verifyChecksum: !trusted)
             || IsNobody(ip.Source) || IsNobody(ip.Destination))
@@ -104,7 +112,7 @@ internal sealed class Forwarder
             if (port.Address == ip.Destination)
             {
                 // Nothing listens on a router.
-                SendError(packet, ip, ingress, IcmpType.DestinationUnreachable, IcmpUnreachable.Port, 0);
+                refusal = new Refusal(IcmpType.DestinationUnreachable, IcmpUnreachable.Port);
                 return false;
             }
         }
@@ -112,21 +120,21 @@ internal sealed class Forwarder
         // RFC 1812 5.3.1: what would leave with a time to live of zero does not leave.
         if (ip.TimeToLive <= 1)
         {
-            SendError(packet, ip, ingress, IcmpType.TimeExceeded, IcmpTimeExceeded.InTransit, 0);
+            refusal = new Refusal(IcmpType.TimeExceeded, IcmpTimeExceeded.InTransit);
             return false;
         }
 
         egress = Find(ip.Destination);
         if (egress is null)
         {
-            SendError(packet, ip, ingress, IcmpType.DestinationUnreachable, IcmpUnreachable.Network, 0);
+            refusal = new Refusal(IcmpType.DestinationUnreachable, IcmpUnreachable.Network);
             return false;
         }
 
         // RFC 1191 4: the sender learns how much fits. Without "do not fragment" it is told too, because nothing is fragmented here.
         if (LargestPiece(packet, ip) > egress.Mtu)
         {
-            SendError(packet, ip, ingress, IcmpType.DestinationUnreachable, IcmpUnreachable.FragmentationNeeded, (uint)egress.Mtu);
+            refusal = new Refusal(IcmpType.DestinationUnreachable, IcmpUnreachable.FragmentationNeeded, (uint)egress.Mtu);
             return false;
         }
 
@@ -169,7 +177,7 @@ internal sealed class Forwarder
     }
 
     /// <summary>Reports to the sender of a packet, within the rate limit.</summary>
-    private unsafe void SendError(PacketBuffer about, in IPv4Header ip, RouterPort from, IcmpType type, byte code, uint rest)
+    private unsafe void SendError(PacketBuffer about, in IPv4Header ip, RouterPort from, in Refusal refusal)
     {
         // RFC 1812 4.3.2.7: never about an ICMP error, nor about any fragment but the first.
         if (ip.FragmentOffset != 0 || IsIcmpError(about, ip) || !_limit.TryTake(Worker.NowNanos))
@@ -187,7 +195,7 @@ internal sealed class Forwarder
         }
 
         int room = Math.Min(IcmpHeader.MaxErrorDatagram, from.Mtu) - IPv4Header.MinLength;
-        int length = IcmpHeader.WriteError(slab.Array.AsSpan(0, room), type, code, rest, about.FirstSpan);
+        int length = IcmpHeader.WriteError(slab.Array.AsSpan(0, room), refusal.Type, refusal.Code, refusal.Rest, about.FirstSpan);
         packet.Append(slab, slab.Address, length);
         new IPv4Header
         {
@@ -227,4 +235,11 @@ internal sealed class Forwarder
 
     /// <summary>Addresses that nothing is forwarded from or to (RFC 1812 5.3.7).</summary>
     private static bool IsNobody(IpAddress address) => address.IsAny || address.IsLoopback || address.IsMulticast || address.IsBroadcast || address.IsLinkLocal;
+
+    /// <summary>The error that a packet is answered with (RFC 792); none by default.</summary>
+    private readonly record struct Refusal(IcmpType Type, byte Code, uint Rest = 0)
+    {
+        /// <summary>False: the packet ends in silence. (An echo reply, which is type 0, refuses nothing.)</summary>
+        public bool IsTold => Type != IcmpType.EchoReply;
+    }
 }
