@@ -39,13 +39,16 @@ internal sealed record Cell(int Megabits, int RoundTripMilliseconds, double Loss
     public bool RunsAtOnce => Megabits is > 0 and <= 10 || LossPercent > 0 || ReorderPercent > 0;
 
     /// <summary>
-    /// How many times over the seeds are taken. Where packets only overtake, a transfer is slow until its sender happens to see how far they do, for Linux to Linux too: one half is many times as fast as the
-    /// other, and a median of few falls on either side.
+    /// Where packets only overtake, a transfer is slow until its sender happens to see how far they do, for Linux to Linux too: some are ten times as fast as others, and a median of few says nothing. Such a
+    /// cell is measured until the mean is known well enough, and the mean is that of logarithms, for which a transfer that is twice as fast weighs as much as one that is half as fast.
     /// </summary>
-    public int Goes => ReorderPercent > 0 && LossPercent == 0 ? 3 : 1;
+    public bool IsErratic => ReorderPercent > 0 && LossPercent == 0;
+
+    /// <summary>How many times over the seeds are taken at most, each time with new ones.</summary>
+    public int MostGoes => IsErratic ? 12 : 1;
 
     /// <summary>How long a transfer is watched: longer where round trips or losses are few, which is no matter where all run at once.</summary>
-    public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (Goes > 1 ? 5 : RunsAtOnce ? 3 : 1);
+    public double Seconds => this == Lossless ? LosslessSeconds : RoundTripMilliseconds switch { >= 200 => 5, >= 100 => 4, >= 50 => 3, _ => 2 } * (IsErratic ? 5 : RunsAtOnce ? 3 : 1);
 
     public CableOptions ToCable(ulong seed)
     {

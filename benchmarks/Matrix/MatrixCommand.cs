@@ -20,15 +20,18 @@ internal static class MatrixCommand
     private const int Interrupted = 130;
     private const double OverheadSeconds = 0.4;
 
+    /// <summary>An erratic cell is measured no longer once its ratios are known to a tenth.</summary>
+    private const double KnownWellEnough = 0.1;
+
     private static readonly Pairing[] s_pairings = Enum.GetValues<Pairing>();
 
-    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Converters = { new JsonStringEnumConverter() } };
+    private static readonly JsonSerializerOptions s_json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Converters = { new JsonStringEnumConverter() } };
 
     private static readonly Option<bool> s_quick = new("--quick") { Description = "One seed, and every second cell: shows that everything works." };
 
     private static readonly Option<string?> s_only = new("--only") { HelpName = "GLOB", Description = "Only the cells whose name matches, as in '100mbit-*' or '*-r*'." };
 
-    private static readonly Option<int?> s_seeds = new("--seeds") { HelpName = "N", Description = $"Transfers of a cell, each with a loss pattern of its own. [default: {FullSeeds}; with --quick 1]" };
+    private static readonly Option<int?> s_seeds = new("--seeds") { HelpName = "N", Description = $"Transfers of a cell, each with a loss pattern of its own; where packets only overtake so many at a time, until the outcome is clear. [default: {FullSeeds}; with --quick 1]" };
 
     private static readonly Option<bool> s_lossless = new("--lossless")
     {
@@ -45,7 +48,7 @@ internal static class MatrixCommand
 
     public static async Task<int> InvokeAsync(string[] arguments, TextWriter output, TextWriter error, CancellationToken stop)
     {
-        var root = new RootCommand("Measures bulk transfers between Penstock and Linux under loss, reordering and delay, beside Linux to Linux on the same path with the same losses. Needs root. A full run takes about 15 minutes.")
+        var root = new RootCommand("Measures bulk transfers between Penstock and Linux under loss, reordering and delay, beside Linux to Linux on the same path with the same losses. Needs root. A full run takes about half an hour.")
         {
             s_quick, s_only, s_seeds, s_lossless, s_out, s_from,
         };
@@ -127,11 +130,11 @@ internal static class MatrixCommand
         long begin = TimeProvider.System.GetTimestamp();
         double load = SystemFacts.Load;
         double total = cells.Sum(cell => Estimate(cell, seeds)), done = 0;
-        await error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{cells.Length} cells, {seeds} seeds, about {Math.Ceiling(total / 60):0} minutes; load average {load:0.0}."));
+        await error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{cells.Length} cells, {seeds} seeds, at most {Math.Ceiling(total / 60):0} minutes; load average {load:0.0}."));
         var outcomes = new List<Outcome>();
         foreach (Cell cell in cells)
         {
-            await RunCellAsync(cell, seeds, outcomes, stop);
+            await RunCellAsync(cell, seeds, MostGoes(cell, seeds), outcomes, stop);
             done += Estimate(cell, seeds);
             double elapsed = TimeProvider.System.GetElapsedTime(begin).TotalSeconds;
             TimeSpan left = TimeSpan.FromSeconds(elapsed / done * (total - done));
@@ -151,15 +154,24 @@ internal static class MatrixCommand
         };
     }
 
-    private static async Task RunCellAsync(Cell cell, int seeds, List<Outcome> outcomes, CancellationToken stop)
+    /// <summary>One seed is there to show that everything works.</summary>
+    private static int MostGoes(Cell cell, int seeds) => seeds == 1 ? 1 : cell.MostGoes;
+
+    /// <summary>Looks at how well the ratios are known and not at what they are.</summary>
+    private static bool IsKnown(Cell cell, IReadOnlyList<Outcome> outcomes) =>
+        ((Pairing[])[Pairing.Sends, Pairing.Receives]).All(pairing => MatrixReport.StandardError(outcomes, pairing) <= KnownWellEnough);
+
+    private static async Task RunCellAsync(Cell cell, int seeds, int mostGoes, List<Outcome> outcomes, CancellationToken stop)
     {
         if (cell.RunsAtOnce)
         {
-            for (int go = 0; go < cell.Goes; go++)
+            var own = new List<Outcome>();
+            for (int go = 0; go < mostGoes && !(go > 1 && IsKnown(cell, own)); go++)
             {
-                outcomes.AddRange(await RunAtOnceAsync(cell, (go * seeds) + 1, seeds, stop));
+                own.AddRange(await RunAtOnceAsync(cell, (go * seeds) + 1, seeds, stop));
             }
 
+            outcomes.AddRange(own);
             return;
         }
 
@@ -198,13 +210,13 @@ internal static class MatrixCommand
     private static string Line(List<Outcome> outcomes, Cell cell, Pairing pairing)
     {
         Outcome[] own = [.. outcomes.Where(outcome => outcome.Cell == cell.Name && outcome.Pairing == pairing)];
-        double median = Report.MedianOf([.. own.Select(outcome => outcome.Megabits).Order()])!.Value;
+        double typical = MatrixReport.Typical(cell, own);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{pairing} {Numbers.Text(median)} (again {own.Sum(o => o.Retransmits)}, duplicates {own.Sum(o => o.Duplicates)}, timeouts {own.Sum(o => o.Timeouts)}, lost {own.Sum(o => o.Data.Lost)}+{own.Sum(o => o.Data.DroppedByQueue)}, gap {own.Max(o => o.LongestGapSeconds):0.00})");
+            $"{pairing} {Numbers.Text(typical)} (of {own.Length}, again {own.Sum(o => o.Retransmits)}, duplicates {own.Sum(o => o.Duplicates)}, timeouts {own.Sum(o => o.Timeouts)}, lost {own.Sum(o => o.Data.Lost)}+{own.Sum(o => o.Data.DroppedByQueue)}, gap {own.Max(o => o.LongestGapSeconds):0.00})");
     }
 
-    private static double Estimate(Cell cell, int seeds) => (cell.Seconds + OverheadSeconds) * (cell.RunsAtOnce ? cell.Goes : seeds * s_pairings.Length);
+    private static double Estimate(Cell cell, int seeds) => (cell.Seconds + OverheadSeconds) * (cell.RunsAtOnce ? MostGoes(cell, seeds) : seeds * s_pairings.Length);
 
     private static async Task<string> CommitAsync(string root, CancellationToken stop)
     {

@@ -13,11 +13,17 @@ internal static class MatrixPage
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"Machine: {report.Machine}; load average before {report.LoadBefore:0.0}, after {report.LoadAfter:0.0}. Commit {report.Commit}, {report.Date:yyyy-MM-dd}. ");
-        text.Append(CultureInfo.InvariantCulture, $"{report.Cells.Count()} of {Cell.All.Length} cells, {(report.Seeds == 1 ? "one seed" : $"median of {report.Seeds} seeds")}{(report.Cells.Any(cell => cell.Goes > 1) ? $" ({report.Cells.Max(cell => cell.Goes) * report.Seeds} where packets only overtake)" : "")}, {report.Minutes:0} minutes.\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"{report.Cells.Count()} of {Cell.All.Length} cells, {(report.Seeds == 1 ? "one seed" : $"median of {report.Seeds} seeds")}{Erratic(report)}, {report.Minutes:0} minutes.\n\n");
         Rows(report, text);
         Cells(report, text);
         text.Append("![Goodput of Penstock against Linux, a row a cell](matrix.svg)\n");
         return text.ToString();
+    }
+
+    private static string Erratic(MatrixReport report)
+    {
+        int[] counts = [.. report.Cells.Where(cell => cell.IsErratic).Select(cell => report.Of(cell, Pairing.Linux).Count())];
+        return counts.Length == 0 ? "" : $" (where packets only overtake, mean of the logarithms of {counts.Min()}{(counts.Max() > counts.Min() ? $" to {counts.Max()}" : "")})";
     }
 
     private static void Rows(MatrixReport report, StringBuilder text)
@@ -39,10 +45,10 @@ internal static class MatrixPage
         text.Append("| cell | Linux, Mbit/s | Penstock sends, Mbit/s | of Linux | Penstock receives, Mbit/s | of Linux | sent again: Linux, Penstock | timeouts: Linux, Penstock |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
         foreach (Cell cell in report.Cells)
         {
-            text.Append(CultureInfo.InvariantCulture, $"| {cell.Name} | {Numbers.Text(report.Median(cell, Pairing.Linux))}{Stall(report, cell, Pairing.Linux)} ");
+            text.Append(CultureInfo.InvariantCulture, $"| {cell.Name} | {Numbers.Text(report.Typical(cell, Pairing.Linux))}{Stall(report, cell, Pairing.Linux)} ");
             foreach (Pairing pairing in (Pairing[])[Pairing.Sends, Pairing.Receives])
             {
-                text.Append(CultureInfo.InvariantCulture, $"| {Numbers.Text(report.Median(cell, pairing))}{Stall(report, cell, pairing)} | {Ratio(report, cell, pairing)} ");
+                text.Append(CultureInfo.InvariantCulture, $"| {Numbers.Text(report.Typical(cell, pairing))}{Stall(report, cell, pairing)} | {Ratio(report, cell, pairing)} ");
             }
 
             text.Append(CultureInfo.InvariantCulture, $"| {Share(report, cell, Pairing.Linux)}, {Share(report, cell, Pairing.Sends)} ");
@@ -59,7 +65,8 @@ internal static class MatrixPage
         double ratio = report.Ratio(cell, pairing);
         (double least, double most) = report.Spread(cell, pairing);
         string mark = ratio < MatrixReport.CellFloor ? "**" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{mark}{ratio:0.00}{mark}{(report.Seeds > 1 ? $" ({least:0.00}-{most:0.00})" : "")}");
+        string spread = cell.IsErratic ? string.Create(CultureInfo.InvariantCulture, $"± {report.StandardError(cell, pairing) * 100:0} %") : string.Create(CultureInfo.InvariantCulture, $"{least:0.00}-{most:0.00}");
+        return string.Create(CultureInfo.InvariantCulture, $"{mark}{ratio:0.00}{mark}{(report.Seeds > 1 ? $" ({spread})" : "")}");
     }
 
     /// <summary>Retransmissions among the packets that the sender sent.</summary>

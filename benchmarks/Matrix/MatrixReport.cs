@@ -26,14 +26,37 @@ internal sealed record MatrixReport
 
     public IEnumerable<Outcome> Of(Cell cell, Pairing pairing) => Outcomes.Where(outcome => outcome.Cell == cell.Name && outcome.Pairing == pairing);
 
-    public double Median(Cell cell, Pairing pairing) => Compare.Report.MedianOf([.. Of(cell, pairing).Select(outcome => outcome.Megabits).Order()]) ?? double.NaN;
+    public double Typical(Cell cell, Pairing pairing) => Typical(cell, Of(cell, pairing));
 
-    /// <summary>What Penstock reaches of what Linux does: the ratio of the medians.</summary>
-    public double Ratio(Cell cell, Pairing pairing) => Median(cell, pairing) / Median(cell, Pairing.Linux);
+    /// <summary>Goodput of a cell's transfers: the median, or the mean of the logarithms where transfers are erratic.</summary>
+    public static double Typical(Cell cell, IEnumerable<Outcome> outcomes)
+    {
+        double[] megabits = [.. outcomes.Select(outcome => outcome.Megabits).Order()];
+        return cell.IsErratic ? GeometricMean(megabits) : Compare.Report.MedianOf(megabits) ?? double.NaN;
+    }
 
-    /// <summary>The least and the most of the ratios for one seed.</summary>
+    /// <summary>What Penstock reaches of what Linux does.</summary>
+    public double Ratio(Cell cell, Pairing pairing) => Typical(cell, pairing) / Typical(cell, Pairing.Linux);
+
+    /// <summary>How well <see cref="Ratio"/> is known, as a share of it: one standard error of the difference of the mean logarithms.</summary>
+    public double StandardError(Cell cell, Pairing pairing) => StandardError(Outcomes.Where(outcome => outcome.Cell == cell.Name), pairing);
+
+    /// <summary>The same for the transfers of one cell.</summary>
+    public static double StandardError(IEnumerable<Outcome> ofCell, Pairing pairing)
+    {
+        double[] Logarithms(Pairing of) => [.. ofCell.Where(outcome => outcome.Pairing == of).Select(outcome => Math.Log(outcome.Megabits))];
+        return Math.Sqrt(VarianceOfMean(Logarithms(pairing)) + VarianceOfMean(Logarithms(Pairing.Linux)));
+    }
+
+    /// <summary>The least and the most of the ratios for one seed; where transfers are erratic, one standard error to both sides.</summary>
     public (double Least, double Most) Spread(Cell cell, Pairing pairing)
     {
+        if (cell.IsErratic)
+        {
+            double ratio = Ratio(cell, pairing), factor = Math.Exp(StandardError(cell, pairing));
+            return (ratio / factor, ratio * factor);
+        }
+
         double[] ratios = [.. Of(cell, pairing).Join(Of(cell, Pairing.Linux), ours => ours.Seed, theirs => theirs.Seed, (ours, theirs) => ours.Megabits / theirs.Megabits)];
         return (ratios.Min(), ratios.Max());
     }
@@ -42,4 +65,11 @@ internal sealed record MatrixReport
     public bool Stalled(Cell cell, Pairing pairing) => Of(cell, pairing).Any(outcome => outcome.LongestGapSeconds > cell.Seconds / 2);
 
     public static double GeometricMean(IEnumerable<double> values) => Math.Exp(values.Average(Math.Log));
+
+    /// <summary>Of few values nothing is known.</summary>
+    private static double VarianceOfMean(double[] values)
+    {
+        double mean = values.Average();
+        return values.Length < 2 ? double.PositiveInfinity : values.Sum(value => (value - mean) * (value - mean)) / (values.Length - 1) / values.Length;
+    }
 }

@@ -45,6 +45,24 @@ public sealed class MatrixTests
     }
 
     [Fact]
+    public void Where_packets_only_overtake_a_ratio_is_that_of_the_mean_logarithms_and_says_how_well_it_is_known()
+    {
+        var cell = new Cell(10, 50, ReorderPercent: 5);
+        MatrixReport report = Some([1, 4, 16], [2, 8, 32], cell: cell);
+
+        Assert.True(cell.IsErratic);
+        Assert.False(s_cell.IsErratic);
+        Assert.Equal(2, report.Ratio(cell, Pairing.Sends), 12);
+
+        // Logarithms spread by ln 4 to each side: a variance of ln² 4 for each of two samples of three.
+        double error = Math.Log(4) * Math.Sqrt(2.0 / 3);
+        Assert.Equal(error, report.StandardError(cell, Pairing.Sends), 12);
+        Assert.Equal(2 * Math.Exp(error), report.Spread(cell, Pairing.Sends).Most, 12);
+        Assert.Contains("| 4.00 | 8.00 | 2.00 (± 113 %) |", MatrixPage.Section(report), StringComparison.Ordinal);
+        Assert.Equal(double.PositiveInfinity, Some([1], [1], cell: cell).StandardError(cell, Pairing.Sends));
+    }
+
+    [Fact]
     public void A_transfer_without_a_byte_for_half_of_its_time_has_stalled()
     {
         Assert.False(Some([1], [1], gap: s_cell.Seconds / 2).Stalled(s_cell, Pairing.Sends));
@@ -69,7 +87,7 @@ public sealed class MatrixTests
         Assert.Equal(page, Page.Put(Page.Put(page, "a\n"), "c\n", Lossless.Writer));
     }
 
-    private static MatrixReport Some(double[] linux, double[] sends, double gap = 0.1) => new()
+    private static MatrixReport Some(double[] linux, double[] sends, double gap = 0.1, Cell? cell = null) => new()
     {
         Machine = "machine",
         Commit = "0123",
@@ -80,14 +98,14 @@ public sealed class MatrixTests
         Minutes = 1,
         Outcomes =
         [
-            .. linux.SelectMany((megabits, index) => (Outcome[])[Of(Pairing.Linux, index, megabits, 0.1), Of(Pairing.Receives, index, megabits, 0.1)]),
-            .. sends.Select((megabits, index) => Of(Pairing.Sends, index, megabits, gap)),
+            .. linux.SelectMany((megabits, index) => (Outcome[])[Of(cell, Pairing.Linux, index, megabits, 0.1), Of(cell, Pairing.Receives, index, megabits, 0.1)]),
+            .. sends.Select((megabits, index) => Of(cell, Pairing.Sends, index, megabits, gap)),
         ],
     };
 
-    private static Outcome Of(Pairing pairing, int seed, double megabits, double gap) => new()
+    private static Outcome Of(Cell? cell, Pairing pairing, int seed, double megabits, double gap) => new()
     {
-        Cell = s_cell.Name,
+        Cell = (cell ?? s_cell).Name,
         Pairing = pairing,
         Seed = (ulong)seed,
         Bytes = (long)(megabits * 1e6 / 8),

@@ -99,6 +99,11 @@ internal static class SysctlTable
 
         // Acknowledging.
         Numbers(V4 + "tcp_pingpong_thresh", "Answers in a row that make a connection a conversation, in which ACKs wait for data to ride on.", 1, Byte, s => ref s.PingPongThreshold),
+        Numbers(V4 + "tcp_comp_sack_nr", "ACKs for data beyond a gap that wait to go as one (the first three never wait); 0 makes none wait.", 0, Byte, s => ref s.CompressedSackMax),
+        Numbers(V4 + "tcp_comp_sack_delay_ns", "How long they wait at most, nanoseconds; never longer than a twentieth of a round trip.", 0, int.MaxValue,
+            t => t.Settings.CompressedSackDelayNanos, (t, v) => t.Settings.CompressedSackDelayNanos = v),
+        Numbers(V4 + "tcp_comp_sack_slack_ns", "What is added to that, nanoseconds.", 0, int.MaxValue,
+            t => t.Settings.CompressedSackSlackNanos, (t, v) => t.Settings.CompressedSackSlackNanos = v),
 
         // Idle and closing.
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),

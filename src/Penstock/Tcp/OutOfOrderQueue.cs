@@ -10,11 +10,17 @@ namespace Penstock.Tcp;
 /// </summary>
 internal sealed class OutOfOrderQueue(SocketMemory memory)
 {
+    /// <summary>With timestamps and a DSACK there is room for two blocks; Linux counts on no more either, for an ACK may be lost.</summary>
+    private const int BlocksToCountOn = 2;
+
     private readonly SequenceQueue _queue = new();
     private SackBlocks _blocks;
     private int _blockCount;
     private SackBlock _duplicate;
     private bool _hasDuplicate;
+
+    /// <summary>ACKs for what comes beyond the gap that wait to go as one.</summary>
+    public SackCompression Compression;
 
     /// <summary>Segments that came beyond a gap in all (tcpi_rcv_ooopack).</summary>
     public long Arrivals { get; set; }
@@ -98,6 +104,12 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             if (end.AtOrBefore(previous.EndSequence))
             {
                 NoteDuplicate(start, end, dsack);
+                if (sack)
+                {
+                    // RFC 2883 4: behind the DSACK comes the block that it lies in.
+                    NoteArrival(start, end);
+                }
+
                 memory.UnchargeReceive(buffer.TrueSize);
                 buffer.Free();
                 return false;
@@ -247,6 +259,7 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
         _blockCount = 0;
         _hasDuplicate = false;
+        Compression = default;
     }
 
     public string? Verify() => _queue.Verify();
@@ -275,6 +288,22 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         {
             NoteDuplicate(start, end);
         }
+    }
+
+    /// <summary>
+    /// True when a segment would push a block from the first <see cref="BlocksToCountOn"/> places: ACKs that wait go first then, or the peer might never hear of that block.
+    /// </summary>
+    public bool Displaces(SequenceNumber start, SequenceNumber end)
+    {
+        for (int i = 0; i < Math.Min(_blockCount, BlocksToCountOn); i++)
+        {
+            if (start.AtOrBefore(_blocks[i].End) && _blocks[i].Start.AtOrBefore(end))
+            {
+                return false;
+            }
+        }
+
+        return _blockCount >= BlocksToCountOn;
     }
 
     /// <summary>RFC 2018 4: the block that contains the segment just received comes first.</summary>

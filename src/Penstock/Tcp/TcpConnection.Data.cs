@@ -231,8 +231,12 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        _ackNow = true;
         _stack.Counters.Add(StackCounter.TcpOfoQueue);
+        if (OutOfOrder.Displaces(packet.Sequence, packet.EndSequence))
+        {
+            SendHeldAcks();
+        }
+
         OutOfOrder.Arrivals += Math.Max(1, packet.SegmentCount);
         int length = packet.Length;
         int trueSize = packet.TrueSize;
@@ -252,7 +256,6 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpDsackOfoSent);
         }
 
-        EnterQuickAck(16);
         ScheduleAck();
         Memory.Reclaim();
     }

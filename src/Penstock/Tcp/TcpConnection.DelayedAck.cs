@@ -7,7 +7,7 @@ namespace Penstock.Tcp;
 
 /// <summary>
 /// When to acknowledge: at once for every second segment, for what is out of order or unusual, and while the peer is in slow start (quick mode); else delayed by an adaptive time of 40 to 200 ms (RFC 5681 4.2,
-/// RFC 9293 3.8.6.3), or together with data that goes the other way.
+/// RFC 9293 3.8.6.3), or together with data that goes the other way. Beyond a gap <see cref="SackCompression"/> decides.
 /// </summary>
 internal sealed partial class TcpConnection
 {
@@ -107,7 +107,39 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        if (_outOfOrder is { IsEmpty: false } beyond)
+        {
+            HoldAck(beyond);
+            return;
+        }
+
         ScheduleDelayedAck();
+    }
+
+    /// <summary>Data waits beyond a gap: without SACK each ACK of it goes at once, with SACK only the first do.</summary>
+    private void HoldAck(OutOfOrderQueue beyond)
+    {
+        long roundTrip = Rtt.HasSample ? Math.Min(_rcvRttNanos, Rtt.SmoothedNanos) : _rcvRttNanos;
+        if (_sackOk && beyond.Compression.TryHold(_rcvNxt, roundTrip, Now, _tcp.Settings))
+        {
+            FileTimer(beyond.Compression.DueNanos);
+            return;
+        }
+
+        SendAckNow();
+    }
+
+    private long HeldAcksDueNanos => _outOfOrder?.Compression.DueNanos ?? Never;
+
+    /// <summary>Sends one ACK for those that wait.</summary>
+    private void SendHeldAcks()
+    {
+        int held = _outOfOrder?.Compression.Take() ?? 0;
+        if (held > 0)
+        {
+            _stack.Counters.Add(StackCounter.TcpAckCompressed, held - 1);
+            SendAckNow();
+        }
     }
 
     /// <summary>True when the window we would offer now is worth telling.</summary>
@@ -240,6 +272,11 @@ internal sealed partial class TcpConnection
             {
                 _ackTimeoutNanos = AckTimeoutMin;
             }
+        }
+
+        if (_outOfOrder is { Compression.Held: > 0 } beyond)
+        {
+            _stack.Counters.Add(StackCounter.TcpAckCompressed, beyond.Compression.Take());
         }
 
         _ackScheduled = false;

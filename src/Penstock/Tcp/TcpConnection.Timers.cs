@@ -47,6 +47,11 @@ internal sealed partial class TcpConnection
     private void Arm(ref long deadline, long at)
     {
         deadline = at;
+        FileTimer(at);
+    }
+
+    private void FileTimer(long at)
+    {
         if (at < Volatile.Read(ref _timer.FiledNanos))
         {
             Worker.Arm(_timer, at);
@@ -129,6 +134,11 @@ internal sealed partial class TcpConnection
             OnAckTimer(now);
         }
 
+        if (HeldAcksDueNanos <= now)
+        {
+            SendHeldAcks();
+        }
+
         if (_retransmitAtNanos <= now)
         {
             OnRetransmitTimer(now);
@@ -155,7 +165,7 @@ internal sealed partial class TcpConnection
         }
 
         long next = Math.Min(Math.Min(_retransmitAtNanos, _ackAtNanos), Math.Min(_keepAliveAtNanos, Math.Min(_closeAtNanos, _memoryAtNanos)));
-        next = Math.Min(next, _sending?.Pacer.WakeNanos ?? Never);
+        next = Math.Min(next, Math.Min(HeldAcksDueNanos, _sending?.Pacer.WakeNanos ?? Never));
         if (next != Never && State != TcpConnectionState.Closed)
         {
             Worker.Arm(_timer, next);

@@ -1,3 +1,5 @@
+using Penstock.Time;
+
 namespace Penstock.Tcp;
 
 /// <summary>
@@ -109,6 +111,12 @@ internal sealed class TcpSettings
 
     /// <summary>net.ipv4.tcp_delack_min/max in Linux's source: 40 and 200 ms.</summary>
     public const int DelayedAckMinMilliseconds = 40, DelayedAckMaxMilliseconds = 200;
+
+    /// <summary>net.ipv4.tcp_comp_sack_nr: ACKs for data beyond a gap that wait to go as one; 0 makes none wait.</summary>
+    public int CompressedSackMax = 44;
+
+    /// <summary>net.ipv4.tcp_comp_sack_delay_ns and tcp_comp_sack_slack_ns: how long they wait, at most a twentieth of a round trip, and what a timer may be late.</summary>
+    public long CompressedSackDelayNanos = Nanos.PerMillisecond, CompressedSackSlackNanos = 100 * Nanos.PerMicrosecond;
 
     /// <summary>net.ipv4.tcp_pingpong_thresh: answers in a row that make a connection a conversation, whose ACKs ride along.</summary>
     public int PingPongThreshold = 1;

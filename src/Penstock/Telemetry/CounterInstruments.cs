@@ -86,6 +86,7 @@ internal static class CounterInstruments
         new(StackCounter.RcvPruned, "penstock.tcp.receive.prunes.failed", Event, "Times that pruning did not free enough."),
         new(StackCounter.TcpGroMerged, "penstock.tcp.receive.merged", Segment, "Segments merged before they reached a socket."),
         new(StackCounter.TcpOfoQueue, "penstock.tcp.out_of_order.queued", Packet, "Out-of-order packets queued."),
+        new(StackCounter.TcpAckCompressed, "penstock.tcp.acks.compressed", Ack, "ACKs for data beyond a gap that went as one with a later one."),
         new(StackCounter.TcpOfoMerge, "penstock.tcp.out_of_order.merged", Packet, "Out-of-order data merged into what was queued already."),
         new(StackCounter.TcpOfoDrop, "penstock.tcp.out_of_order.dropped", Packet, "Out-of-order packets dropped for lack of memory."),
         new(StackCounter.TcpOfoPruned, "penstock.tcp.out_of_order.pruned", Packet, "Queued out-of-order packets dropped under memory pressure."),

@@ -165,6 +165,9 @@ public enum StackCounter
     /// <summary>Out-of-order packets dropped for lack of memory.</summary>
     TcpOfoDrop,
 
+    /// <summary>ACKs for data beyond a gap that went as one with a later ACK (Linux: <c>TCPAckCompressed</c>).</summary>
+    TcpAckCompressed,
+
     /// <summary>Out-of-order data merged into what was queued already.</summary>
     TcpOfoMerge,
 

@@ -82,6 +82,29 @@ public class AcknowledgmentTests
     }
 
     [Fact]
+    public void ACKs_that_went_as_one_are_counted()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted();
+        uint next = PastQuickAcks(peer);
+        for (uint i = 1; i <= 8; i++)
+        {
+            peer.Send(TcpFlags.Ack, next + (i * 100), 1, length: 100);
+        }
+
+        // Three at once, five as one; then one more, which an answer of ours takes along.
+        Assert.Equal(3, peer.All().Count);
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.TcpAckCompressed));
+        peer.Expect(TcpFlags.Ack, ack: next, within: 2);
+        Assert.Equal(4, peer.Stack.GetCounter(StackCounter.TcpAckCompressed));
+        peer.Send(TcpFlags.Ack, next + 900, 1, length: 100);
+        peer.Write(50);
+        peer.Expect(TcpFlags.Ack, 1, next, 50);
+        Assert.Equal(5, peer.Stack.GetCounter(StackCounter.TcpAckCompressed));
+        peer.ExpectNothing(150);
+    }
+
+    [Fact]
     public void A_segment_outside_the_window_is_answered_with_an_ACK_and_not_taken()
     {
         using var peer = new RawPeer();

@@ -22,22 +22,22 @@ public class BottleneckTests
     // flows, share of the rate that arrives as payload, Jain's index of the flows' shares (1: all equal, 1/n: one has all), share of segments that went again, timeouts.
     private const string CubicTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.000, timeouts 0
-         2 flows: utilization 0.97, Jain 1.00, retransmitted 0.001, timeouts 0
-         4 flows: utilization 0.96, Jain 0.99, retransmitted 0.004, timeouts 0
-         8 flows: utilization 0.96, Jain 1.00, retransmitted 0.014, timeouts 0
-        16 flows: utilization 0.96, Jain 0.98, retransmitted 0.034, timeouts 0
-        32 flows: utilization 0.97, Jain 0.99, retransmitted 0.084, timeouts 5
-        64 flows: utilization 0.97, Jain 0.88, retransmitted 0.168, timeouts 146
+         2 flows: utilization 0.97, Jain 0.94, retransmitted 0.001, timeouts 0
+         4 flows: utilization 0.97, Jain 0.97, retransmitted 0.004, timeouts 0
+         8 flows: utilization 0.96, Jain 0.97, retransmitted 0.014, timeouts 0
+        16 flows: utilization 0.97, Jain 0.98, retransmitted 0.035, timeouts 0
+        32 flows: utilization 0.96, Jain 0.98, retransmitted 0.087, timeouts 11
+        64 flows: utilization 0.96, Jain 0.95, retransmitted 0.178, timeouts 251
         """;
 
     private const string RenoTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.001, timeouts 0
          2 flows: utilization 0.97, Jain 0.99, retransmitted 0.002, timeouts 0
-         4 flows: utilization 0.97, Jain 0.99, retransmitted 0.006, timeouts 0
-         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.018, timeouts 0
-        16 flows: utilization 0.97, Jain 0.99, retransmitted 0.045, timeouts 0
-        32 flows: utilization 0.96, Jain 1.00, retransmitted 0.092, timeouts 2
-        64 flows: utilization 0.97, Jain 0.85, retransmitted 0.209, timeouts 6
+         4 flows: utilization 0.97, Jain 1.00, retransmitted 0.006, timeouts 0
+         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.019, timeouts 0
+        16 flows: utilization 0.97, Jain 0.99, retransmitted 0.047, timeouts 0
+        32 flows: utilization 0.97, Jain 0.97, retransmitted 0.100, timeouts 21
+        64 flows: utilization 0.97, Jain 0.97, retransmitted 0.202, timeouts 248
         """;
 
     [Theory]
