@@ -8,7 +8,7 @@ using OxyPlot.Series;
 namespace Penstock.Benchmarks.Compare;
 
 /// <summary>
-/// A chart of ratios: a row for each name, in it a mark for each series at the ratio of the medians and a line from the least to the most. One look for all charts of docs/performance.md.
+/// A chart of ratios: a row for each name, in it a mark for each series at the ratio and a line from the least to the most. One look for all charts of docs/performance.md.
 /// </summary>
 internal sealed class RatioChart(string title, string axisTitle)
 {

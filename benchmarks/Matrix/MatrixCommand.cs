@@ -23,6 +23,9 @@ internal static class MatrixCommand
     /// <summary>An erratic cell is measured no longer once its ratios are known to a tenth.</summary>
     private const double KnownWellEnough = 0.1;
 
+    /// <summary>And no less than so many times: of few transfers all may happen to be slow, and seem to be known well.</summary>
+    private const int LeastGoes = 4;
+
     private static readonly Pairing[] s_pairings = Enum.GetValues<Pairing>();
 
     private static readonly JsonSerializerOptions s_json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Converters = { new JsonStringEnumConverter() } };
@@ -166,7 +169,7 @@ internal static class MatrixCommand
         if (cell.RunsAtOnce)
         {
             var own = new List<Outcome>();
-            for (int go = 0; go < mostGoes && !(go > 1 && IsKnown(cell, own)); go++)
+            for (int go = 0; go < mostGoes && !(go >= LeastGoes && IsKnown(cell, own)); go++)
             {
                 own.AddRange(await RunAtOnceAsync(cell, (go * seeds) + 1, seeds, stop));
             }

@@ -23,7 +23,7 @@ internal static class MatrixPage
     private static string Erratic(MatrixReport report)
     {
         int[] counts = [.. report.Cells.Where(cell => cell.IsErratic).Select(cell => report.Of(cell, Pairing.Linux).Count())];
-        return counts.Length == 0 ? "" : $" (where packets only overtake, mean of the logarithms of {counts.Min()}{(counts.Max() > counts.Min() ? $" to {counts.Max()}" : "")})";
+        return counts.Length == 0 ? "" : $" (where packets only overtake, mean of the logarithms of {counts.Min()}{(counts.Max() > counts.Min() ? $" to {counts.Max()}" : "")}, and one standard error to both sides)";
     }
 
     private static void Rows(MatrixReport report, StringBuilder text)
@@ -65,7 +65,7 @@ internal static class MatrixPage
         double ratio = report.Ratio(cell, pairing);
         (double least, double most) = report.Spread(cell, pairing);
         string mark = ratio < MatrixReport.CellFloor ? "**" : "";
-        string spread = cell.IsErratic ? string.Create(CultureInfo.InvariantCulture, $"± {report.StandardError(cell, pairing) * 100:0} %") : string.Create(CultureInfo.InvariantCulture, $"{least:0.00}-{most:0.00}");
+        string spread = string.Create(CultureInfo.InvariantCulture, $"{least:0.00}-{most:0.00}");
         return string.Create(CultureInfo.InvariantCulture, $"{mark}{ratio:0.00}{mark}{(report.Seeds > 1 ? $" ({spread})" : "")}");
     }
 

@@ -44,12 +44,11 @@ internal sealed class DrillLink(int mtu, PcapNgWriter? capture) : Link("drill")
     public bool Inject(ReadOnlySpan<byte> bytes)
     {
         ILinkClient client = _client!;
-        if (PacketCopy.TryRent(client.Pool, bytes.Length, out _) is not { } packet)
+        if (PacketCopy.TryMake(client.Pool, bytes) is not { } packet)
         {
             return false;
         }
 
-        bytes.CopyTo(packet.FirstSpan);
         packet.ArrivalNanos = client.WorkerOf(0).NowNanos;
         int payload = PayloadOf(bytes);
         packet.SegmentCount = MergedSegment > 0 && payload > MergedSegment ? (ushort)((payload + MergedSegment - 1) / MergedSegment) : (ushort)1;

@@ -97,9 +97,9 @@ internal sealed partial class ScriptRun
         {
             CapturedPacket packet = NextPacket(pattern, time);
             Flow? flow = FindFlow(packet) ?? AdoptFlow(packet, pattern);
-            if (flow is null)
+            if (flow is null || (pattern.Ports is null && flow != _flow))
             {
-                // A connection the script knows nothing of.
+                // A connection that the script knows nothing of, or has left behind: a line without ports is about the newest.
                 continue;
             }
 

@@ -67,12 +67,11 @@ internal sealed class PacketWire(int mtu, Pace pace) : Link("packets")
     public bool Inject(ReadOnlySpan<byte> bytes)
     {
         ILinkClient client = _client!;
-        if (PacketCopy.TryRent(client.Pool, bytes.Length, out _) is not { } packet)
+        if (PacketCopy.TryMake(client.Pool, bytes) is not { } packet)
         {
             return false;
         }
 
-        bytes.CopyTo(packet.FirstSpan);
         packet.ArrivalNanos = client.WorkerOf(0).NowNanos;
         packet.SegmentCount = 1;
         client.Deliver(packet, 0);

@@ -34,7 +34,7 @@ internal sealed class Forwarder
 
     public Worker Worker { get; }
 
-    /// <summary>Packets sent on; a super-segment is one.</summary>
+    /// <summary>Packets sent on; a super-segment is one. Counted before it leaves; one that the link refuses is counted for a moment.</summary>
     public long Forwarded => Interlocked.Read(ref _forwarded);
 
     /// <summary>Packets that ended here.</summary>

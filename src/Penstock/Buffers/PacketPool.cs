@@ -287,6 +287,15 @@ internal sealed class PacketPool
         _rented.Remove(BufferCost);
     }
 
+    /// <summary>
+    /// What to rent next for so many bytes: the smallest slab that holds them, or the largest that they fill where the smallest would leave more than a page empty.
+    /// </summary>
+    public static int FittingSize(int bytes)
+    {
+        int holding = ClassOf(bytes);
+        return Sizes[holding] - bytes <= PairSlab ? Sizes[holding] : Sizes[holding - 1];
+    }
+
     private static int CostOf(int sizeClass) => Sizes[sizeClass] + SlabOverhead;
 
     private static int ClassOf(int size) => size <= TinySlab ? 0 : LargerClassOf(size);

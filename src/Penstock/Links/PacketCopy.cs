@@ -24,6 +24,35 @@ internal static class PacketCopy
     }
 
     /// <summary>
+    /// Copies bytes that came from outside, into slabs of several sizes where one alone would waste more than a page: what a receive queue is charged with is little more than what is in it. Headers are in the
+    /// first. Null when the pool is at its limit.
+    /// </summary>
+    public static unsafe PacketBuffer? TryMake(PacketPool pool, ReadOnlySpan<byte> bytes)
+    {
+        PacketBuffer? copy = TryRent(pool, Math.Min(bytes.Length, PacketPool.FittingSize(bytes.Length)), out _);
+        while (copy is not null && bytes.Length > 0)
+        {
+            Span<byte> into = copy.FragmentAt(copy.FragmentCount - 1).Span;
+            bytes[..into.Length].CopyTo(into);
+            bytes = bytes[into.Length..];
+            if (bytes.Length > 0)
+            {
+                int piece = Math.Min(bytes.Length, PacketPool.FittingSize(bytes.Length));
+                if (pool.RentSlab(piece) is not { } slab)
+                {
+                    copy.Free();
+                    return null;
+                }
+
+                copy.Append(slab, slab.Address, piece);
+                copy.TrueSize += slab.Size;
+            }
+        }
+
+        return copy;
+    }
+
+    /// <summary>
     /// Makes a buffer that shares the memory which the application lent to a zero-copy send, charged by the page (R2.8): whoever frees the last reference, here or at the sender, gives it
     /// back. Headers, and payload in slabs, which their own stack pays for, are copied. Null when there is nothing to share, when it takes too many fragments, or when the pool is at its limit.
     /// </summary>

@@ -31,24 +31,33 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
     public PacketBuffer? First => _queue.First;
 
+    public PacketBuffer? Last => _queue.Last;
+
     /// <summary>Blocks that the next segment wants to carry, a DSACK included.</summary>
     public int SackCount => _blockCount + (_hasDuplicate ? 1 : 0);
 
-    /// <summary>Notes that these bytes came although they were there already (RFC 2883); sent once.</summary>
+    /// <summary>Notes that these bytes came although they were there already (RFC 2883); sent once, in place of what was noted before.</summary>
     public void NoteDuplicate(SequenceNumber start, SequenceNumber end)
     {
-        if (_hasDuplicate)
-        {
-            // Two duplicates before one ACK: a range that covers both, if they touch.
-            if (start.AtOrBefore(_duplicate.End) && _duplicate.Start.AtOrBefore(end))
-            {
-                _duplicate = new SackBlock(SequenceNumber.Min(start, _duplicate.Start), SequenceNumber.Max(end, _duplicate.End));
-                return;
-            }
-        }
-
         _duplicate = new SackBlock(start, end);
         _hasDuplicate = true;
+    }
+
+    /// <summary>Notes more that the same segment brought again: a block reports one range, so what does not touch the first is left out. True when it is the first.</summary>
+    public bool ExtendDuplicate(SequenceNumber start, SequenceNumber end)
+    {
+        if (!_hasDuplicate)
+        {
+            NoteDuplicate(start, end);
+            return true;
+        }
+
+        if (start.AtOrBefore(_duplicate.End) && _duplicate.Start.AtOrBefore(end))
+        {
+            _duplicate = new SackBlock(SequenceNumber.Min(start, _duplicate.Start), SequenceNumber.Max(end, _duplicate.End));
+        }
+
+        return false;
     }
 
     /// <summary>Puts the blocks into a segment's options, as many as fit, and forgets the DSACK.</summary>
@@ -103,19 +112,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (end.AtOrBefore(previous.EndSequence))
             {
-                NoteDuplicate(start, end, dsack);
-                if (sack)
-                {
-                    // RFC 2883 4: behind the DSACK comes the block that it lies in.
-                    NoteArrival(start, end);
-                }
-
-                memory.UnchargeReceive(buffer.TrueSize);
-                buffer.Free();
-                return false;
+                return Discard(buffer, start, end, sack, dsack);
             }
 
-            NoteDuplicate(start, previous.EndSequence, dsack);
+            if (dsack)
+            {
+                NoteDuplicate(start, previous.EndSequence);
+            }
+
             int overlap = previous.EndSequence.Since(start);
             buffer.TrimFront(Math.Min(overlap, buffer.Length));
             buffer.Sequence = previous.EndSequence;
@@ -127,14 +131,14 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
             duplicate = true;
             if (next.EndSequence.AtOrBefore(end))
             {
-                NoteDuplicate(next.Sequence, next.EndSequence, dsack);
+                ExtendDuplicate(next.Sequence, next.EndSequence, dsack);
                 PacketBuffer covered = next;
                 next = next.Next;
                 RemoveAndFree(covered);
                 continue;
             }
 
-            NoteDuplicate(next.Sequence, end, dsack);
+            ExtendDuplicate(next.Sequence, end, dsack);
             int keep = next.Sequence.Since(buffer.Sequence);
             buffer.TrimTo(Math.Min(keep, buffer.Length));
             buffer.TcpFlags &= ~TcpFlags.Fin;
@@ -144,9 +148,7 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
         if (buffer.Length == 0 && (buffer.TcpFlags & TcpFlags.Fin) == 0)
         {
-            memory.UnchargeReceive(buffer.TrueSize);
-            buffer.Free();
-            return false;
+            return Discard(buffer, start, end, sack, dsack);
         }
 
         SequenceNumber from = buffer.Sequence;
@@ -259,7 +261,6 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
 
         _blockCount = 0;
         _hasDuplicate = false;
-        Compression = default;
     }
 
     public string? Verify() => _queue.Verify();
@@ -282,12 +283,30 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         buffer.Free();
     }
 
-    private void NoteDuplicate(SequenceNumber start, SequenceNumber end, bool wanted)
+    private void ExtendDuplicate(SequenceNumber start, SequenceNumber end, bool wanted)
     {
         if (wanted)
         {
+            ExtendDuplicate(start, end);
+        }
+    }
+
+    /// <summary>All of a segment was here already: reports it, and behind it the block that it lies in (RFC 2883 4).</summary>
+    private bool Discard(PacketBuffer buffer, SequenceNumber start, SequenceNumber end, bool sack, bool dsack)
+    {
+        if (dsack)
+        {
             NoteDuplicate(start, end);
         }
+
+        if (sack)
+        {
+            NoteArrival(start, end);
+        }
+
+        memory.UnchargeReceive(buffer.TrueSize);
+        buffer.Free();
+        return false;
     }
 
     /// <summary>

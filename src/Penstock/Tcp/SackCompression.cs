@@ -3,7 +3,7 @@ using Penstock.Wire;
 namespace Penstock.Tcp;
 
 /// <summary>
-/// Fewer ACKs while data waits beyond a gap, as Linux has it since 4.18. Three that say nothing new about the gap go at once, for they are what a sender counts (RFC 5681 3.2); those that follow wait for a
+/// Fewer ACKs while data waits beyond a gap, as Linux has it. Three that say nothing new about the gap go at once, for they are what a sender counts (RFC 5681 3.2); those that follow wait for a
 /// twentieth of a round trip and go as one, with the SACK blocks of all of them (RFC 2018 4). A path that reorders is not answered with an ACK for each segment, and the sender learns of a burst when it is over.
 /// </summary>
 internal struct SackCompression

@@ -9,25 +9,17 @@ internal static class SynWindow
     public static int ScalingRatio(TcpSettings settings) =>
         settings.AdvertisedWindowScale is > 0 and < 8 ? 256 - (256 >> settings.AdvertisedWindowScale) : 128;
 
+    /// <summary>
+    /// The window may be more than the field of a SYN holds, which then says 65,535 (Linux). Whole segments, within the clamp; a buffer that the application chose bounds the scale too.
+    /// </summary>
     public static (uint Window, byte Scale) Choose(TcpSettings settings, int receiveBuffer, bool locked, int mss, bool scaling, int clamp)
     {
         long space = Math.Min((long)receiveBuffer * ScalingRatio(settings) >> 8, clamp);
-        if (space > mss)
-        {
-            space -= space % mss;
-        }
-
-        long window = Math.Min(space, 65535);
-        if (window > mss)
-        {
-            window -= window % mss;
-        }
-
+        long window = space > mss ? space - (space % mss) : space;
         byte scale = 0;
         if (scaling)
         {
-            long largest = locked ? receiveBuffer : Math.Max(settings.ReceiveBufferMax, settings.CoreReceiveMax);
-            largest = Math.Min(Math.Max(largest, space), clamp);
+            long largest = locked ? space : Math.Min(Math.Max(space, Math.Max(settings.ReceiveBufferMax, settings.CoreReceiveMax)), clamp);
             while (largest > 65535 && scale < TcpOptions.MaxWindowScale)
             {
                 largest >>= 1;

@@ -37,6 +37,13 @@ internal sealed partial class TcpConnection
             return;
         }
 
+        if ((packet.Sequence + packet.Length).After(AcceptableEdge) && HasUnread)
+        {
+            // What begins in the window and ends beyond it is taken whole, but only into an empty queue: a peer that sends more than it may finds room for it once (Linux).
+            DropOutOfWindow(packet);
+            return;
+        }
+
         if (packet.Sequence == _rcvNxt)
         {
             if (OfferedWindow() == 0 && packet.Length > 0 && HasUnread)
@@ -113,12 +120,30 @@ internal sealed partial class TcpConnection
         }
     }
 
+    /// <summary>
+    /// For lack of memory the window is shut now. A FIN alone is taken in all the same, and acknowledged at once: it takes none, and some stacks send it again and again until it is (Linux).
+    /// </summary>
+    private bool TakesNoMemory(PacketBuffer packet)
+    {
+        _noReceiveMemory = true;
+        bool taken = packet.Length == 0;
+        _ackNow |= taken;
+        return taken;
+    }
+
+    private void NoteOverlap(SequenceNumber start, SequenceNumber end)
+    {
+        if (_sackOk && _tcp.Settings.Dsack && OutOfOrder.ExtendDuplicate(start, end))
+        {
+            _stack.Counters.Add(StackCounter.TcpDsackOldSent);
+        }
+    }
+
     private void QueueInOrder(PacketBuffer packet)
     {
-        if (!TryScheduleReceive(packet))
+        if (!TryScheduleReceive(packet) && !TakesNoMemory(packet))
         {
             _stack.Counters.Add(StackCounter.TcpRcvQDrop);
-            _noReceiveMemory = true;
             DropOutOfWindow(packet);
             if (_heldBytes > 0)
             {
@@ -202,8 +227,15 @@ internal sealed partial class TcpConnection
 
     private void DrainOutOfOrder()
     {
+        SequenceNumber known = _rcvNxt;
         while (_outOfOrder!.TakeReady(_rcvNxt) is { } ready)
         {
+            if (ready.Sequence.Before(known))
+            {
+                // The segment that filled the gap brought some of what was here already (RFC 2883 4).
+                NoteOverlap(ready.Sequence, SequenceNumber.Min(ready.EndSequence, known));
+            }
+
             bool fin = (ready.TcpFlags & TcpFlags.Fin) != 0;
             if (ready.EndSequence.AtOrBefore(_rcvNxt))
             {
@@ -241,10 +273,14 @@ internal sealed partial class TcpConnection
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;
-        if (OutOfOrder.Insert(packet, sack, sack && _tcp.Settings.Dsack, out bool merged, out bool duplicate))
+        MeasureReceived(length, packet.GsoSize, trueSize);
+        if (OutOfOrder.Insert(packet, sack, sack && _tcp.Settings.Dsack, out bool merged, out bool duplicate) && sack)
         {
+            // Not without SACK: ACKs that say another window are no duplicates to a sender that counts them (RFC 5681 2).
             GrowWindow(length, trueSize);
         }
+
+        GrowReceiveBuffer(_rcvSpace);
 
         if (merged)
         {

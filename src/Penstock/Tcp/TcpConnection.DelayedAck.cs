@@ -6,7 +6,7 @@ using Penstock.Wire;
 namespace Penstock.Tcp;
 
 /// <summary>
-/// When to acknowledge: at once for every second segment, for what is out of order or unusual, and while the peer is in slow start (quick mode); else delayed by an adaptive time of 40 to 200 ms (RFC 5681 4.2,
+/// When to acknowledge: at once for every second segment, for what is unusual, and while the peer is in slow start (quick mode); else delayed by an adaptive time of 40 to 200 ms (RFC 5681 4.2,
 /// RFC 9293 3.8.6.3), or together with data that goes the other way. Beyond a gap <see cref="SackCompression"/> decides.
 /// </summary>
 internal sealed partial class TcpConnection
@@ -142,8 +142,8 @@ internal sealed partial class TcpConnection
         }
     }
 
-    /// <summary>True when the window we would offer now is worth telling.</summary>
-    private bool FreeWindowMoved() => ComputeWindow() >= OfferedWindow();
+    /// <summary>True when the window we would offer now is no less than the last one was: the application keeps up. Where it does not, the ACK waits for it to read (Linux).</summary>
+    private bool FreeWindowMoved() => ComputeWindow() >= _rcvWnd;
 
     /// <summary>During a drain of the backlog ACKs are collected into one for all of it (tcp_backlog_ack_defer).</summary>
     private void SendAckOrDefer()
@@ -263,11 +263,12 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>A segment with ACK has just gone out.</summary>
-    private void OnAckSent(int segments)
+    private void OnAckSent()
     {
-        if (_quickAcks > 0)
+        // Only what acknowledges something new uses quick mode up, once however many segments carry it (Linux).
+        if (_quickAcks > 0 && _ackScheduled)
         {
-            _quickAcks = Math.Max(0, _quickAcks - segments);
+            _quickAcks--;
             if (_quickAcks == 0)
             {
                 _ackTimeoutNanos = AckTimeoutMin;

@@ -434,7 +434,7 @@ internal sealed partial class TcpConnection
 
         if ((flags & TcpFlags.Ack) != 0)
         {
-            OnAckSent(packet.SegmentCount == 0 ? 1 : packet.SegmentCount);
+            OnAckSent();
         }
 
         _segmentsOut++;

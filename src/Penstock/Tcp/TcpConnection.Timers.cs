@@ -129,14 +129,14 @@ internal sealed partial class TcpConnection
     private void RunTimers()
     {
         long now = Now;
-        if (_ackAtNanos <= now)
-        {
-            OnAckTimer(now);
-        }
-
         if (HeldAcksDueNanos <= now)
         {
             SendHeldAcks();
+        }
+
+        if (_ackAtNanos <= now)
+        {
+            OnAckTimer(now);
         }
 
         if (_retransmitAtNanos <= now)
@@ -176,6 +176,7 @@ internal sealed partial class TcpConnection
     {
         StopRetransmitTimer();
         _ackAtNanos = _keepAliveAtNanos = _closeAtNanos = _memoryAtNanos = Never;
+        _outOfOrder?.Compression.Take();
         if (_sending is { } sending)
         {
             sending.Pacer.WakeNanos = Never;

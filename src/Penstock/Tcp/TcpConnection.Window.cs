@@ -265,23 +265,34 @@ internal sealed partial class TcpConnection
         int copied = (_copiedSeq - _heldBytes).Since(_rcvSpaceSequence);
         if (copied > _rcvSpace)
         {
-            if (_tcp.Settings.ModerateReceiveBuffer && !Memory.ReceiveBufferLocked)
-            {
-                long window = (2L * copied) + (16L * _advertisedMss);
-                long growth = window * (copied - _rcvSpace) / Math.Max(_rcvSpace, 1);
-                window += growth << 1;
-                int wanted = Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax);
-                if (wanted > Memory.ReceiveBuffer && !PressureForbidsGrowth)
-                {
-                    Memory.ReceiveBuffer = wanted;
-                }
-            }
-
+            GrowReceiveBuffer(copied);
             _rcvSpace = copied;
         }
 
         _rcvSpaceSequence = _copiedSeq - _heldBytes;
         _rcvSpaceNanos = now;
+    }
+
+    /// <summary>
+    /// Room for two round trips of what the application takes in one, for more while that still grows, and for what waits beyond a gap, which no reading makes free. Not for a connection that nobody has
+    /// accepted or whose application has left.
+    /// </summary>
+    private void GrowReceiveBuffer(int copied)
+    {
+        if (!_tcp.Settings.ModerateReceiveBuffer || Memory.ReceiveBufferLocked || PressureForbidsGrowth || Listener is not null || IsOrphan)
+        {
+            return;
+        }
+
+        long window = 2L * copied;
+        long growth = window * (copied - _rcvSpace) / Math.Max(_rcvSpace, 1);
+        window += growth << 1;
+        if (_outOfOrder?.Last is { } last)
+        {
+            window += last.EndSequence.Since(_rcvNxt);
+        }
+
+        Memory.ReceiveBuffer = Math.Max(Memory.ReceiveBuffer, Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax));
     }
 
     private void StartReceiveSpace(long now)

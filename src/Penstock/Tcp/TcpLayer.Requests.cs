@@ -392,7 +392,7 @@ internal sealed partial class TcpLayer
             Flags = TcpFlags.Ack,
             Sequence = request.Iss + 1,
             Acknowledgment = request.RcvNxt,
-            Window = (ushort)(request.Window >> request.OwnWindowScale),
+            Window = (ushort)Math.Min(request.Window >> request.OwnWindowScale, 65535u),
             Options = options,
             TimeToLive = request.Listener.TimeToLive,
             Tos = request.Tos,

@@ -85,7 +85,7 @@ public class AcknowledgmentTests
     public void ACKs_that_went_as_one_are_counted()
     {
         using var peer = new RawPeer();
-        peer.Accepted();
+        peer.Accepted(RawPeer.SynOptions(sack: true));
         uint next = PastQuickAcks(peer);
         for (uint i = 1; i <= 8; i++)
         {
@@ -150,7 +150,7 @@ public class AcknowledgmentTests
         Assert.Equal([(101u, 251u), (401u, 501u)], Blocks(peer.Next()));
         peer.Send(TcpFlags.Ack, 601, 1, length: 50);
         peer.Send(TcpFlags.Ack, 701, 1, length: 50);
-        List<Segment> acks = peer.All();
+        List<Segment> acks = peer.All(withinMilliseconds: 2);
         Assert.Equal([(701u, 751u), (601u, 651u), (101u, 251u), (401u, 501u)], Blocks(acks[^1]));
         peer.Send(TcpFlags.Ack, 1, 1, length: 100);
         Segment filled = peer.Next();
@@ -168,7 +168,7 @@ public class AcknowledgmentTests
             peer.Send(TcpFlags.Ack, 1 + (i * 200), 1, length: 100);
         }
 
-        Assert.Equal([(1001u, 1101u), (801u, 901u), (601u, 701u)], Blocks(peer.All()[^1]));
+        Assert.Equal([(1001u, 1101u), (801u, 901u), (601u, 701u)], Blocks(peer.All(withinMilliseconds: 2)[^1]));
     }
 
     [Fact]

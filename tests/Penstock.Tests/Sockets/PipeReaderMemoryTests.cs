@@ -152,7 +152,7 @@ public class PipeReaderMemoryTests
     [Fact]
     public async Task When_memory_runs_short_what_the_reader_holds_is_neither_moved_nor_freed()
     {
-        await using HandPeer peer = new HandPeer().Open();
+        await using HandPeer peer = new HandPeer(s => s.ModerateReceiveBuffer = false).Open();
         PipeReader reader = peer.Socket.AsPipe().Input;
         var expected = new List<byte>();
         for (int i = 0; i < 10; i++)
@@ -187,9 +187,13 @@ public class PipeReaderMemoryTests
     {
         await using HandPeer peer = new HandPeer().Open();
         PipeReader reader = peer.Socket.AsPipe().Input;
-        while (peer.Connection.Snapshot().ReceiveWindow > 0)
+
+        // What does not fit into the window is not taken, so it is filled up with ever smaller segments.
+        for (int length = 1000; length > 0; length /= 10)
         {
-            peer.Data(1000);
+            while (TryData(peer, length))
+            {
+            }
         }
 
         Assert.True(reader.TryRead(out ReadResult held));
@@ -203,6 +207,15 @@ public class PipeReaderMemoryTests
         Assert.Equal(charged, peer.Connection.Memory.ReceiveAlloc);
         Assert.False(reader.TryRead(out _));
         reader.Complete();
+    }
+
+    private static bool TryData(HandPeer peer, int length)
+    {
+        long before = peer.Connection.Snapshot().BytesReceived;
+        peer.Deliver(TcpFlags.Ack, peer.Next, peer.Acked, length);
+        long taken = peer.Connection.Snapshot().BytesReceived - before;
+        peer.Next += (uint)taken;
+        return taken > 0;
     }
 
     [Fact]

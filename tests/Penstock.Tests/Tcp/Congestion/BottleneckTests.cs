@@ -22,22 +22,22 @@ public class BottleneckTests
     // flows, share of the rate that arrives as payload, Jain's index of the flows' shares (1: all equal, 1/n: one has all), share of segments that went again, timeouts.
     private const string CubicTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.000, timeouts 0
-         2 flows: utilization 0.97, Jain 0.94, retransmitted 0.001, timeouts 0
-         4 flows: utilization 0.97, Jain 0.97, retransmitted 0.004, timeouts 0
-         8 flows: utilization 0.96, Jain 0.97, retransmitted 0.014, timeouts 0
-        16 flows: utilization 0.97, Jain 0.98, retransmitted 0.035, timeouts 0
-        32 flows: utilization 0.96, Jain 0.98, retransmitted 0.087, timeouts 11
-        64 flows: utilization 0.96, Jain 0.95, retransmitted 0.178, timeouts 251
+         2 flows: utilization 0.97, Jain 0.93, retransmitted 0.001, timeouts 0
+         4 flows: utilization 0.96, Jain 0.95, retransmitted 0.004, timeouts 0
+         8 flows: utilization 0.97, Jain 0.97, retransmitted 0.013, timeouts 0
+        16 flows: utilization 0.97, Jain 0.97, retransmitted 0.037, timeouts 0
+        32 flows: utilization 0.96, Jain 0.97, retransmitted 0.088, timeouts 12
+        64 flows: utilization 0.96, Jain 0.96, retransmitted 0.182, timeouts 221
         """;
 
     private const string RenoTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.001, timeouts 0
-         2 flows: utilization 0.97, Jain 0.99, retransmitted 0.002, timeouts 0
-         4 flows: utilization 0.97, Jain 1.00, retransmitted 0.006, timeouts 0
-         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.019, timeouts 0
-        16 flows: utilization 0.97, Jain 0.99, retransmitted 0.047, timeouts 0
-        32 flows: utilization 0.97, Jain 0.97, retransmitted 0.100, timeouts 21
-        64 flows: utilization 0.97, Jain 0.97, retransmitted 0.202, timeouts 248
+         2 flows: utilization 0.97, Jain 1.00, retransmitted 0.002, timeouts 0
+         4 flows: utilization 0.96, Jain 0.97, retransmitted 0.006, timeouts 0
+         8 flows: utilization 0.97, Jain 0.98, retransmitted 0.018, timeouts 0
+        16 flows: utilization 0.96, Jain 0.99, retransmitted 0.049, timeouts 0
+        32 flows: utilization 0.97, Jain 0.99, retransmitted 0.103, timeouts 20
+        64 flows: utilization 0.97, Jain 0.97, retransmitted 0.200, timeouts 244
         """;
 
     [Theory]
