@@ -76,6 +76,9 @@ internal sealed class SlowSource : ICopySeam
             var at = new IPEndPoint(IPAddress.Parse("10.1.0.2"), 80);
             await using TcpSocketListener listener = far.ListenTcp(new TcpListenOptions(at) { SendBufferSize = 1 << 26, ReceiveBufferSize = 1 << 26, NoDelay = true });
             options.SendBufferSize = options.ReceiveBufferSize = 1 << 26;
+
+            // With all of that on offer the window would fall with each ping, which nobody reads meanwhile, and ACKs would wait for the reader.
+            options.WindowClamp = 65535;
             _sender = await near.ConnectTcpAsync(at, options);
             TcpSocket peer = await listener.AcceptAsync();
             near.CopySeam = this;

@@ -40,7 +40,7 @@ internal sealed class KernelPeer : IAsyncDisposable
         var peer = new KernelPeer(device, options, settings);
         peer._listener = peer._near.ListenTcp(new TcpListenOptions(s_stack)
         {
-            SendBufferSize = settings.SendBuffer ?? options.SendBuffer, ReceiveBufferSize = options.OwnReceiveBuffer,
+            SendBufferSize = settings.SendBuffer ?? options.SendBuffer, ReceiveBufferSize = options.OwnReceiveBuffer, WindowClamp = PairOptions.OwnWindow,
         });
         peer._kernel.Connect(s_stack);
         peer.Sender = peer._listener.AcceptAsync().AsTask().GetAwaiter().GetResult();

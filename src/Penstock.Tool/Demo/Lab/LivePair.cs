@@ -47,6 +47,7 @@ internal sealed class LivePair : IAsyncDisposable
         {
             SendBufferSize = settings.SendBuffer ?? options.SendBuffer,
             ReceiveBufferSize = options.OwnReceiveBuffer,
+            WindowClamp = PairOptions.OwnWindow,
         }).ConfigureAwait(false);
         pair.Peer = await pair._listener.AcceptAsync().ConfigureAwait(false);
         return pair;

@@ -26,6 +26,12 @@ internal sealed record PairOptions
     /// <summary>As SO_RCVBUF of the sending side: nobody reads there during the call.</summary>
     public int? OwnReceiveBuffer { get; init; } = 4 << 20;
 
+    /// <summary>
+    /// As TCP_WINDOW_CLAMP of the sending side: about what a buffer that nobody chose offers at first. With all of a large one on offer the window falls with each byte that nobody reads, and an ACK then waits for
+    /// the reader (Linux too).
+    /// </summary>
+    public const int OwnWindow = 65535;
+
     public bool OneSegment { get; init; }
 
     public bool AckDefer { get; init; } = true;
@@ -94,6 +100,7 @@ internal sealed class VirtualPair
                 {
                     SendBufferSize = settings.SendBuffer ?? options.SendBuffer,
                     ReceiveBufferSize = options.OwnReceiveBuffer,
+                    WindowClamp = PairOptions.OwnWindow,
                 }).ConfigureAwait(true);
                 pair.Peer = await listener.AcceptAsync().ConfigureAwait(true);
                 try
