@@ -1,4 +1,5 @@
 using Penstock.Buffers;
+using Penstock.Wire;
 
 namespace Penstock.Links;
 
@@ -7,6 +8,9 @@ namespace Penstock.Links;
 /// </summary>
 internal static class PacketCopy
 {
+    /// <summary>In an IPv4 header.</summary>
+    private const int ProtocolOffset = 9;
+
     /// <summary>Copies head and payload into one slab; null when the pool is at its limit.</summary>
     public static unsafe PacketBuffer? TryMake(PacketPool pool, PacketBuffer packet)
     {
@@ -24,12 +28,13 @@ internal static class PacketCopy
     }
 
     /// <summary>
-    /// Copies bytes that came from outside, into slabs of several sizes where one alone would waste more than a page: what a receive queue is charged with is little more than what is in it. Headers are in the
-    /// first. Null when the pool is at its limit.
+    /// Copies a packet that came from outside, TCP into slabs of several sizes where one alone would waste more than a page: what a receive queue is charged with is little more than what is in it. Headers are in
+    /// the first. Null when the pool is at its limit.
     /// </summary>
     public static unsafe PacketBuffer? TryMake(PacketPool pool, ReadOnlySpan<byte> bytes)
     {
-        PacketBuffer? copy = TryRent(pool, Math.Min(bytes.Length, PacketPool.FittingSize(bytes.Length)), out _);
+        bool isTcp = bytes.Length > ProtocolOffset && bytes[ProtocolOffset] == IpProtocol.Tcp;
+        PacketBuffer? copy = TryRent(pool, isTcp ? Math.Min(bytes.Length, PacketPool.FittingSize(bytes.Length)) : bytes.Length, out _);
         while (copy is not null && bytes.Length > 0)
         {
             Span<byte> into = copy.FragmentAt(copy.FragmentCount - 1).Span;

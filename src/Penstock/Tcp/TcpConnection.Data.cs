@@ -40,7 +40,8 @@ internal sealed partial class TcpConnection
         if ((packet.Sequence + packet.Length).After(AcceptableEdge) && HasUnread)
         {
             // What begins in the window and ends beyond it is taken whole, but only into an empty queue: a peer that sends more than it may finds room for it once (Linux).
-            DropOutOfWindow(packet);
+            SendDuplicateAck(packet);
+            packet.Free();
             return;
         }
 

@@ -116,6 +116,8 @@ internal sealed partial class TcpConnection
         moved = false;
         if (_heldTrueSize < Memory.ReceiveBuffer >> 1)
         {
+            // It has looked, and so is not slow: an ACK that waited for the reader goes now.
+            AfterRead(0);
             return true;
         }
 

@@ -209,6 +209,32 @@ public class PipeReaderMemoryTests
         reader.Complete();
     }
 
+    [Fact]
+    public async Task A_reader_that_gathers_a_message_is_acknowledged_each_time_it_looks()
+    {
+        // All of a large buffer is on offer, so the window falls with each byte that is held; the reader keeps up all the same.
+        await using HandPeer peer = new HandPeer(s => s.ReceiveBufferDefault = 4 << 20).Open();
+        PipeReader reader = peer.Socket.AsPipe().Input;
+        ValueTask<ReadResult> read = reader.ReadAsync();
+        for (int i = 0; i < 40; i++)
+        {
+            peer.Data(HandPeer.Mss);
+            peer.Data(HandPeer.Mss);
+            peer.Time.RunReady();
+            Assert.True(read.IsCompleted);
+            ReadResult gathered = await read;
+            reader.AdvanceTo(gathered.Buffer.Start, gathered.Buffer.End);
+            read = reader.ReadAsync();
+            Assert.Equal(peer.Next, peer.Link.Sent[^1].Acknowledgment);
+        }
+
+        reader.CancelPendingRead();
+        peer.Time.RunReady();
+        Assert.True(read.IsCompleted && (await read).IsCanceled);
+        Assert.Equal(0, peer.Stack.GetCounter(StackCounter.DelayedACKs));
+        reader.Complete();
+    }
+
     private static bool TryData(HandPeer peer, int length)
     {
         long before = peer.Connection.Snapshot().BytesReceived;
