@@ -137,7 +137,7 @@ internal static class MatrixCommand
         var outcomes = new List<Outcome>();
         foreach (Cell cell in cells)
         {
-            await RunCellAsync(cell, seeds, MostGoes(cell, seeds), outcomes, stop);
+            await RunCellAsync(cell, seeds, outcomes, stop);
             done += Estimate(cell, seeds);
             double elapsed = TimeProvider.System.GetElapsedTime(begin).TotalSeconds;
             TimeSpan left = TimeSpan.FromSeconds(elapsed / done * (total - done));
@@ -164,12 +164,12 @@ internal static class MatrixCommand
     private static bool IsKnown(Cell cell, IReadOnlyList<Outcome> outcomes) =>
         ((Pairing[])[Pairing.Sends, Pairing.Receives]).All(pairing => MatrixReport.StandardError(outcomes, pairing) <= KnownWellEnough);
 
-    private static async Task RunCellAsync(Cell cell, int seeds, int mostGoes, List<Outcome> outcomes, CancellationToken stop)
+    private static async Task RunCellAsync(Cell cell, int seeds, List<Outcome> outcomes, CancellationToken stop)
     {
         if (cell.RunsAtOnce)
         {
             var own = new List<Outcome>();
-            for (int go = 0; go < mostGoes && !(go >= LeastGoes && IsKnown(cell, own)); go++)
+            for (int go = 0; go < MostGoes(cell, seeds) && !(go >= LeastGoes && IsKnown(cell, own)); go++)
             {
                 own.AddRange(await RunAtOnceAsync(cell, (go * seeds) + 1, seeds, stop));
             }

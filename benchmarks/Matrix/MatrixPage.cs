@@ -65,8 +65,7 @@ internal static class MatrixPage
         double ratio = report.Ratio(cell, pairing);
         (double least, double most) = report.Spread(cell, pairing);
         string mark = ratio < MatrixReport.CellFloor ? "**" : "";
-        string spread = string.Create(CultureInfo.InvariantCulture, $"{least:0.00}-{most:0.00}");
-        return string.Create(CultureInfo.InvariantCulture, $"{mark}{ratio:0.00}{mark}{(report.Seeds > 1 ? $" ({spread})" : "")}");
+        return string.Create(CultureInfo.InvariantCulture, $"{mark}{ratio:0.00}{mark}{(report.Seeds > 1 ? $" ({least:0.00}-{most:0.00})" : "")}");
     }
 
     /// <summary>Retransmissions among the packets that the sender sent.</summary>

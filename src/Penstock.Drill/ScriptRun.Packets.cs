@@ -99,7 +99,7 @@ internal sealed partial class ScriptRun
             Flow? flow = FindFlow(packet) ?? AdoptFlow(packet, pattern);
             if (flow is null || (pattern.Ports is null && flow != _flow))
             {
-                // A connection that the script knows nothing of, or has left behind: a line without ports is about the newest.
+                // A connection that the script knows nothing of, or is not speaking of: a line without ports is about that of the last connect or SYN.
                 continue;
             }
 

@@ -23,9 +23,10 @@ internal sealed class TwoSides : IAsyncDisposable
 
     public TwoSides()
     {
-        // Interfaces have names of at most 15 bytes, and these two are in namespaces of their own.
         // A kernel gives a new device an IPv6 address of its own a second or two after it came up, and a browser that is loading a page then gives up (ERR_NETWORK_CHANGED). Without IPv6 there is nothing to do.
         Near.Execute("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+
+        // Interfaces have names of at most 15 bytes, and these two are in namespaces of their own.
         NetworkNamespace.RunProgram("ip", "link", "add", "cable", "netns", Near.Name, "type", "veth", "peer", "name", "cable", "netns", Far.Name);
         NetworkNamespace.RunProgram("ip", "-n", Near.Name, "address", "add", "10.9.0.1/30", "dev", "cable");
         NetworkNamespace.RunProgram("ip", "-n", Far.Name, "address", "add", "10.9.0.2/30", "dev", "cable");

@@ -121,17 +121,6 @@ internal sealed partial class TcpConnection
         }
     }
 
-    /// <summary>
-    /// For lack of memory the window is shut now. A FIN alone is taken in all the same, and acknowledged at once: it takes none, and some stacks send it again and again until it is (Linux).
-    /// </summary>
-    private bool TakesNoMemory(PacketBuffer packet)
-    {
-        _noReceiveMemory = true;
-        bool taken = packet.Length == 0;
-        _ackNow |= taken;
-        return taken;
-    }
-
     private void NoteOverlap(SequenceNumber start, SequenceNumber end)
     {
         if (_sackOk && _tcp.Settings.Dsack && OutOfOrder.ExtendDuplicate(start, end))
@@ -142,17 +131,24 @@ internal sealed partial class TcpConnection
 
     private void QueueInOrder(PacketBuffer packet)
     {
-        if (!TryScheduleReceive(packet) && !TakesNoMemory(packet))
+        if (!TryScheduleReceive(packet))
         {
-            _stack.Counters.Add(StackCounter.TcpRcvQDrop);
-            DropOutOfWindow(packet);
-            if (_heldBytes > 0)
+            _noReceiveMemory = true;
+            if (packet.Length > 0)
             {
-                // The room that was promised is taken by what a pipe reader holds: it has to know, no data will wake it.
-                Notify(SocketEvents.Readable);
+                _stack.Counters.Add(StackCounter.TcpRcvQDrop);
+                DropOutOfWindow(packet);
+                if (_heldBytes > 0)
+                {
+                    // The room that was promised is taken by what a pipe reader holds: it has to know, no data will wake it.
+                    Notify(SocketEvents.Readable);
+                }
+
+                return;
             }
 
-            return;
+            // A FIN alone takes no memory, and is taken in and acknowledged at once: some stacks send it again and again until it is (Linux).
+            _ackNow = true;
         }
 
         int length = packet.Length;

@@ -381,11 +381,7 @@ internal sealed partial class TcpConnection
         {
             _stack.Counters.Add(StackCounter.DelayedACKLost);
             EnterQuickAck(16);
-            if (_sackOk && _tcp.Settings.Dsack)
-            {
-                OutOfOrder.NoteDuplicate(packet.Sequence, SequenceNumber.Min(packet.EndSequence, _rcvNxt));
-                _stack.Counters.Add(StackCounter.TcpDsackOldSent);
-            }
+            NoteOldDuplicate(packet.Sequence, SequenceNumber.Min(packet.EndSequence, _rcvNxt));
         }
 
         SendAckNow();
