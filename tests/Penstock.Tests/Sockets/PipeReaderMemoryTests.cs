@@ -212,11 +212,11 @@ public class PipeReaderMemoryTests
     [Fact]
     public async Task A_reader_that_gathers_a_message_is_acknowledged_each_time_it_looks()
     {
-        // All of a large buffer is on offer, so the window falls with each byte that is held; the reader keeps up all the same.
+        // Once all of a large buffer is on offer the window falls with each byte that is held; the reader keeps up all the same.
         await using HandPeer peer = new HandPeer(s => s.ReceiveBufferDefault = 4 << 20).Open();
         PipeReader reader = peer.Socket.AsPipe().Input;
         ValueTask<ReadResult> read = reader.ReadAsync();
-        for (int i = 0; i < 40; i++)
+        for (int i = 0; i < 150; i++)
         {
             peer.Data(HandPeer.Mss);
             peer.Data(HandPeer.Mss);
@@ -225,7 +225,9 @@ public class PipeReaderMemoryTests
             ReadResult gathered = await read;
             reader.AdvanceTo(gathered.Buffer.Start, gathered.Buffer.End);
             read = reader.ReadAsync();
-            Assert.Equal(peer.Next, peer.Link.Sent[^1].Acknowledgment);
+
+            // A single segment may wait (RFC 9293 3.8.6.3), two may not.
+            Assert.InRange((int)(peer.Next - peer.Link.Sent[^1].Acknowledgment), 0, HandPeer.Mss);
         }
 
         reader.CancelPendingRead();
