@@ -116,13 +116,14 @@ public sealed class CaptureLinkTests
         link.Attach(a);
         cable.B.Attach(b);
         Round();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 2_000; i++)
+        long allocated = Allocations.Least(() =>
         {
-            Round();
-        }
-
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
+            for (int i = 0; i < 2_000; i++)
+            {
+                Round();
+            }
+        });
+        Assert.InRange(allocated, 0, Allocations.OnceOnly);
 
         void Round()
         {

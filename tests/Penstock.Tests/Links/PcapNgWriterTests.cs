@@ -99,13 +99,14 @@ public class PcapNgWriterTests
         using var writer = new PcapNgWriter(Stream.Null, "eth0");
         (byte[] head, byte[] payload) = Segment(1_000, 1);
         writer.Write(head, payload, 0, PacketDirection.Inbound);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 5_000; i++)
+        long allocated = Allocations.Least(() =>
         {
-            writer.Write(head, payload, i, PacketDirection.Inbound);
-        }
-
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Allocations.OnceOnly);
+            for (int i = 0; i < 5_000; i++)
+            {
+                writer.Write(head, payload, i, PacketDirection.Inbound);
+            }
+        });
+        Assert.InRange(allocated, 0, Allocations.OnceOnly);
     }
 
     [Fact]
