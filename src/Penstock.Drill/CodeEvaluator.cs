@@ -158,7 +158,12 @@ internal sealed class CodeEvaluator(Func<string, long?> variables, Action<string
                     return value;
                 }
 
-                string? near = NearestName.Find(name.Name, [.. _own.Keys, .. Symbols.Names]);
+                if (InfoVariables.Names.Contains(name.Name))
+                {
+                    throw new EvaluationException(name.At, $"there is no connection yet that '{name.Name}' could be asked of");
+                }
+
+                string? near = NearestName.Find(name.Name, [.. _own.Keys, .. Symbols.Names, .. InfoVariables.Names]);
                 throw new EvaluationException(
                     name.At, $"nothing is called '{name.Name}'{(near is null ? "" : $"; did you mean {near}?")}");
             case CodeUnary unary:

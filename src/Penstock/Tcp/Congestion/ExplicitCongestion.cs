@@ -4,7 +4,7 @@ namespace Penstock.Tcp.Congestion;
 
 /// <summary>
 /// Explicit congestion notification of one connection (RFC 3168): was it agreed on, what is owed to the peer, what is to be said in the next segment. A byte of state; the bits of segments and packets are its
-/// caller's to read and write. Accurate ECN (RFC 9768) would be another negotiation in the same place: its AE bit is refused here as Linux's fallback does.
+/// caller's to read and write. Accurate ECN (RFC 9768) would be another negotiation in the same place; who asks for it gets this one, as RFC 9768 3.1.2 foresees.
 /// </summary>
 internal struct ExplicitCongestion
 {
@@ -28,9 +28,12 @@ internal struct ExplicitCongestion
     /// <summary>A mark came, and until the peer says that it has reduced, every ACK has to carry ECE (RFC 3168 6.1.3).</summary>
     public readonly bool EchoesCongestion => (_flags & (Agreed | OwesEcho)) == (Agreed | OwesEcho);
 
-    /// <summary>Whether a SYN asks for ECN so that it can be granted (RFC 3168 6.1.1): not with marks of its own, nor with bits of a later protocol.</summary>
+    /// <summary>
+    /// Whether a SYN asks for ECN so that it can be granted (RFC 3168 6.1.1): not with a mark of its own, which says that somebody marks everything, unless it asks for a later protocol too, which may mark
+    /// its SYN (RFC 9768 3.1.2; Linux).
+    /// </summary>
     public static bool IsAskedFor(TcpFlags flags, byte tos) =>
-        (flags & (SetupSyn | TcpFlags.Ae)) == SetupSyn && (tos & Mask) == NotCapable;
+        (flags & SetupSyn) == SetupSyn && ((tos & Mask) == NotCapable || (flags & TcpFlags.Ae) != 0);
 
     /// <summary>A SYN-ACK came: ECE alone grants it. Both flags back is a peer that reflects what it does not know.</summary>
     public void OnSynAck(TcpFlags flags)
