@@ -60,7 +60,7 @@ public sealed record TcpInfo
     /// <summary>Receiver's estimate of the round-trip time (tcpi_rcv_rtt).</summary>
     public TimeSpan ReceiverRoundTripTime { get; init; }
 
-    /// <summary>Retransmission timeout, backoff not included (tcpi_rto).</summary>
+    /// <summary>Retransmission timeout as it is now, backoff included (tcpi_rto).</summary>
     public TimeSpan RetransmissionTimeout { get; init; }
 
     /// <summary>Delayed-ACK timeout (tcpi_ato).</summary>

@@ -409,7 +409,6 @@ internal sealed partial class TcpConnection
 
         TakeRttSample(sample);
         _backoff = 0;
-        _backoffProbes = 0;
 
         Congestion.OnRttSample(new DelaySample
         {

@@ -181,7 +181,7 @@ internal sealed partial class TcpConnection
 
         if (State is not (TcpConnectionState.SynSent or TcpConnectionState.Listen))
         {
-            SendResetSegment(_sndNxt);
+            SendResetSegment(AcceptableSequence);
         }
 
         Finish(error);

@@ -302,11 +302,25 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (!SendControl(TcpFlags.Ack, _sndNxt))
+        if (!SendControl(TcpFlags.Ack, AcceptableSequence))
         {
             // No memory for an ACK: try again with the next delayed one.
             ScheduleAck();
             Arm(ref _ackAtNanos, Now + AckTimeoutMax);
+        }
+    }
+
+    /// <summary>
+    /// The sequence number of a segment that carries nothing. A window that has shrunk leaves what was sent last beyond it, and the peer would not look at a segment from there (RFC 9293 3.10.7.4); by less than the
+    /// scale's grain it may only be rounded down. As Linux has it.
+    /// </summary>
+    private SequenceNumber AcceptableSequence
+    {
+        get
+        {
+            SequenceNumber end = _sndUna + (int)_sndWnd;
+            int beyond = _sndNxt.Since(end);
+            return beyond <= 0 || (_windowScalingOk && beyond < 1 << _rcvWscale) ? _sndNxt : end;
         }
     }
 

@@ -9,7 +9,6 @@ namespace Penstock.Tcp;
 internal sealed partial class TcpConnection
 {
     private int _probesOut;
-    private int _backoffProbes;
     private int _keepAliveProbes;
 
     /// <summary>When the first probe of this closed window was due; <see cref="Never"/> before it.</summary>
@@ -24,15 +23,16 @@ internal sealed partial class TcpConnection
     {
         if (_packetsOut == 0 && FirstToSend is not null && _timerMode == RetransmitTimerMode.None && State != TcpConnectionState.SynSent)
         {
-            ArmProbeTimer(Now);
+            ArmProbeTimer(Now, FirstProbeNanos);
         }
     }
 
-    private long BackedOffProbe() => Math.Min(_rtoNanos << Math.Min(_backoffProbes, 16), MaximumRtoNanos);
+    private long FirstProbeNanos => Math.Max(_rtoNanos, MinimumRtoNanos);
 
-    private void ArmProbeTimer(long now)
+    private long NextProbeNanos => Math.Min(FirstProbeNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
+
+    private void ArmProbeTimer(long now, long timeout)
     {
-        long timeout = Math.Max(BackedOffProbe(), MinimumRtoNanos);
         if (UserTimeoutNanos > 0 && _probesSinceNanos != Never)
         {
             timeout = Math.Min(timeout, LeftOfUserTimeout(_probesSinceNanos, now));
@@ -44,7 +44,7 @@ internal sealed partial class TcpConnection
     private void EndProbing()
     {
         _probesOut = 0;
-        _backoffProbes = 0;
+        _backoff = 0;
         _probesSinceNanos = Never;
     }
 
@@ -71,7 +71,7 @@ internal sealed partial class TcpConnection
         }
         else
         {
-            ArmProbeTimer(Now);
+            ArmProbeTimer(Now, NextProbeNanos);
         }
     }
 
@@ -89,9 +89,9 @@ internal sealed partial class TcpConnection
         int limit = settings.Retries2;
         if (IsOrphan)
         {
-            bool alive = BackedOffProbe() < MaximumRtoNanos;
+            bool alive = NextProbeNanos < MaximumRtoNanos;
             limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
-            if (!alive && _backoffProbes >= limit || _tcp.TooManyOrphans)
+            if (!alive && _backoff >= limit || _tcp.TooManyOrphans)
             {
                 GiveUp(SocketError.TimedOut);
                 return;
@@ -139,8 +139,12 @@ internal sealed partial class TcpConnection
         }
 
         _probesOut++;
-        _backoffProbes++;
-        ArmProbeTimer(now);
+        if (_backoff < settings.Retries2)
+        {
+            _backoff++;
+        }
+
+        ArmProbeTimer(now, NextProbeNanos);
     }
 
     /// <summary>A segment with an old sequence number: the peer must answer it with its window (RFC 9293 3.8.4).</summary>
@@ -185,7 +189,7 @@ internal sealed partial class TcpConnection
 
         if (UserTimeoutNanos > 0 ? quiet >= UserTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= KeepAliveProbes)
         {
-            SendResetSegment(_sndNxt);
+            SendResetSegment(AcceptableSequence);
             GiveUp(SocketError.TimedOut);
             return;
         }

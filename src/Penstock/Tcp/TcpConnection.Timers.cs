@@ -36,7 +36,10 @@ internal sealed partial class TcpConnection
     private long _ackAtNanos = Never;
     private long _keepAliveAtNanos = Never;
     private long _closeAtNanos = Never;
+    /// <summary>The timeout as it is now: each that passes doubles it, a measured round trip brings it back (RFC 6298 5.5, 5.7; Linux: icsk_rto).</summary>
     private long _rtoNanos;
+
+    /// <summary>How often the pause was doubled, of timeouts and of window probes: a window that shuts on lost segments goes on where they were (Linux: icsk_backoff).</summary>
     private int _backoff;
     private int _retransmits;
 
@@ -71,8 +74,6 @@ internal sealed partial class TcpConnection
     }
 
 
-    private long BackedOffRto() => Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
-
     /// <summary>RFC 6298 5.1-5.3: runs while anything is unacknowledged.</summary>
     private void RearmRetransmitTimer()
     {
@@ -83,7 +84,7 @@ internal sealed partial class TcpConnection
         }
 
         long now = Now;
-        long timeout = BackedOffRto();
+        long timeout = _rtoNanos;
         if (_timerMode is RetransmitTimerMode.Reordering or RetransmitTimerMode.LossProbe)
         {
             // It stood in for the timeout, which has been running since the head was sent.
@@ -234,7 +235,7 @@ internal sealed partial class TcpConnection
         }
 
         _stack.Counters.Add(StackCounter.TcpTimeouts);
-        PenstockEventSource.Log.OnTimeout(_stack, Key, _retransmits + 1, BackedOffRto());
+        PenstockEventSource.Log.OnTimeout(_stack, Key, _retransmits + 1, _rtoNanos);
         if (IsTimeoutFinal(now))
         {
             GiveUp(SocketError.TimedOut);
@@ -268,9 +269,10 @@ internal sealed partial class TcpConnection
         {
             // A lost SYN is no sign of congestion worth a pause of minutes: its first timeouts do not double (sysctl tcp_syn_linear_timeouts).
             _backoff++;
+            _rtoNanos = Math.Min(_rtoNanos << 1, MaximumRtoNanos);
         }
 
-        long timeout = BackedOffRto();
+        long timeout = _rtoNanos;
         if (UserTimeoutNanos > 0)
         {
             // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).

@@ -53,7 +53,8 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        ArmRetransmitTimer(RetransmitTimerMode.Reordering, Math.Max(until, Now) + ReorderingGrainNanos);
+        // No later than the timeout that it stands in for: what arrived may have been under way for long (RFC 8985 6.3).
+        ArmRetransmitTimer(RetransmitTimerMode.Reordering, Math.Min(Math.Max(until, Now) + ReorderingGrainNanos, Now + _rtoNanos));
         return true;
     }
 

@@ -12,7 +12,9 @@ internal sealed partial class TcpConnection
     private void TransmitRetransmitQueue()
     {
         bool armed = false;
-        while (_retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
+
+        // Linux's limit: no more under way than is lost. A retransmission that the undo of a timeout cleared of its mark so holds one of a segment lost since back until it is answered.
+        while (_retransOut < _lostOut && _retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
             RecoveryState recovery = Recovery;
             recovery.Visited++;
@@ -35,7 +37,7 @@ internal sealed partial class TcpConnection
 
         if (armed && _timerMode != RetransmitTimerMode.Reordering)
         {
-            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, Now + BackedOffRto());
+            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, Now + _rtoNanos);
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed partial class TcpConnection
             timeout += _packetsOut == 1 ? MinimumRtoNanos : ProbeGrainNanos;
         }
 
-        long left = advancing ? BackedOffRto() : LeftOfRto(now);
+        long left = advancing ? _rtoNanos : LeftOfRto(now);
         if (left > 0)
         {
             timeout = Math.Min(timeout, left);
@@ -43,7 +43,7 @@ internal sealed partial class TcpConnection
     }
 
     /// <summary>How long the head still has until its timeout; not above 0 when that is over.</summary>
-    private long LeftOfRto(long now) => _retransmitQueue.First is { } head ? head.SentNanos + BackedOffRto() - now : BackedOffRto();
+    private long LeftOfRto(long now) => _retransmitQueue.First is { } head ? head.SentNanos + _rtoNanos - now : _rtoNanos;
 
     /// <summary>RFC 8985 7.3.</summary>
     private void SendLossProbe(long now)
