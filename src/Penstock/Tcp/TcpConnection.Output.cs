@@ -70,7 +70,6 @@ internal sealed partial class TcpConnection
                 break;
             }
 
-            int segments = SetSegments(buffer, mss);
             int quota = CongestionQuota();
             if (quota == 0)
             {
@@ -89,11 +88,19 @@ internal sealed partial class TcpConnection
                 break;
             }
 
-            if (segments > 1 && atOnce == 0)
+            bool alone = buffer == _writeQueue.Last;
+            if (atOnce == 0 && (buffer.Length > mss || !alone))
             {
                 atOnce = SegmentsAtOnce(sending, mss);
             }
 
+            if (!alone && FillUnsent(buffer, Math.Min(quota, atOnce) * mss, mss) && !PeerWindowAllows(buffer, mss))
+            {
+                peerLimited = true;
+                break;
+            }
+
+            int segments = SetSegments(buffer, mss);
             if (segments == 1)
             {
                 bool last = buffer == _writeQueue.Last;

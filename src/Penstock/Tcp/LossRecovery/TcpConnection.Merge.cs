@@ -65,21 +65,44 @@ internal sealed partial class TcpConnection
     {
         while (head.Length < bytes)
         {
-            if (head.Next is not { } next || (_tailWithheld && next == _writeQueue.Last) || (head.Segment & SegmentFlags.EndOfRecord) != 0
-                || !IsSameKind(head, next) || !head.CanTakePayload(next))
+            if (head.Next is not { } next || !CanGather(head, next))
             {
                 return false;
             }
 
-            TakePayload(head, next);
-            head.EndSequence = next.EndSequence;
-            head.TcpFlags |= next.TcpFlags;
-            head.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.ZeroCopy);
-            _writeQueue.Remove(next);
-            next.Free();
+            Gather(head, next);
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// Before the head of the write queue is sent: up to <paramref name="bytes"/> of payload in it, out of the buffer behind it (Linux: tcp_grow_skb). Windows and probes cut buffers anywhere; a remainder would else
+    /// travel alone, as a short segment. Never application memory, as in Linux. True when something was added.
+    /// </summary>
+    private bool FillUnsent(PacketBuffer head, int bytes, int mss)
+    {
+        if (head.Length >= bytes || head.Next is not { } next || ((head.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) != 0 || !CanGather(head, next)
+            || (head.Length + next.Length > bytes && !Split(next, bytes - head.Length, mss, inRetransmitQueue: false)))
+        {
+            return false;
+        }
+
+        Gather(head, next);
+        return true;
+    }
+
+    private bool CanGather(PacketBuffer head, PacketBuffer next) =>
+        !(_tailWithheld && next == _writeQueue.Last) && (head.Segment & SegmentFlags.EndOfRecord) == 0 && IsSameKind(head, next) && head.CanTakePayload(next);
+
+    private void Gather(PacketBuffer head, PacketBuffer next)
+    {
+        TakePayload(head, next);
+        head.EndSequence = next.EndSequence;
+        head.TcpFlags |= next.TcpFlags;
+        head.Segment |= next.Segment & (SegmentFlags.EndOfRecord | SegmentFlags.ZeroCopy);
+        _writeQueue.Remove(next);
+        next.Free();
     }
 
     /// <summary>

@@ -105,7 +105,12 @@ internal sealed partial class TcpConnection
             window = mss;
         }
 
-        int limit = Math.Min(window, mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss)));
+        int limit = mss * Math.Max(1, Math.Min(maximumSegments, MaximumSuperSegment / mss));
+        if (limit > window)
+        {
+            // Whole segments; less than one only where the window has no room for more.
+            limit = window < mss ? window : window - (window % mss);
+        }
 
         if (buffer.Length > limit && !Split(buffer, limit, mss, inRetransmitQueue: true))
         {
