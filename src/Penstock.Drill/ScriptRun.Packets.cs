@@ -13,6 +13,8 @@ internal sealed partial class ScriptRun
     private Flow? _flow;
     private ushort _nextRemotePort = 40000;
 
+    private int _listensAtSyn;
+
     /// <summary>An active open has begun: lines without ports are about it from here on.</summary>
     private void OnConnecting(ushort localPort, ushort remotePort) => _flow = AddFlow(localPort, remotePort);
 
@@ -31,8 +33,10 @@ internal sealed partial class ScriptRun
             return FlowWith(ports.Source, ports.Destination);
         }
 
-        if (_flow is null || (isInboundSyn && !IsAlive(_flow)))
+        // As packetdrill has it: the first SYN after a listen(...) is a new peer's, a later one belongs to the connection that the lines are about.
+        if (_flow is null || (isInboundSyn && _calls.Listens > _listensAtSyn))
         {
+            _listensAtSyn = _calls.Listens;
             _flow = AddFlow(_calls.LastListenPort ?? _bindPort, _nextRemotePort++);
         }
 
@@ -53,9 +57,6 @@ internal sealed partial class ScriptRun
         _flow ??= found;
         return found;
     }
-
-    private bool IsAlive(Flow flow) =>
-        _stack.Tcp.Flows.Find(new FlowKey(_local, flow.LocalPort, _remote, flow.RemotePort)) is not (null or TimeWaitEntry);
 
     private void Inject(TcpPattern pattern, byte[]? payload)
     {

@@ -38,6 +38,9 @@ internal sealed partial class SystemCalls
     /// <summary>The connection that assertions look at: the one that was last opened or accepted.</summary>
     public TcpConnection? Watched { get; private set; }
 
+    /// <summary>How often a socket has begun to listen.</summary>
+    public int Listens { get; private set; }
+
     public bool IsListening(ushort port) => _listened.Contains(port);
 
     /// <summary>Every connection there is, those without a descriptor included.</summary>
@@ -217,6 +220,7 @@ internal sealed partial class SystemCalls
         if (result == 0)
         {
             LastListenPort = (ushort)socket.LocalEndPoint.Port;
+            Listens++;
             _listened.Add(socket.LocalEndPoint.Port);
         }
 

@@ -89,29 +89,29 @@ internal sealed partial class TcpConnection
             case TcpConnectionState.CloseWait:
             case TcpConnectionState.Closing:
             case TcpConnectionState.LastAck:
-                // The peer has sent FIN: what comes behind it is noise; what is old, the FIN again too, shows that our ACK was lost.
-                if (packet.Sequence.Before(_rcvNxt) && packet.EndSequence.AtOrBefore(_rcvNxt))
+                // The peer has sent FIN: what comes behind it is noise; what is old, the FIN again too, shows that our ACK was lost. What begins before the FIN and goes on behind it is another stream than the peer
+                // had ended (Linux resets for it).
+                if (!packet.Sequence.Before(_rcvNxt))
                 {
-                    QueueData(packet);
+                    packet.Free();
+                }
+                else if (HasDataBeyond(packet, _rcvNxt))
+                {
+                    AbortOnData(packet);
+                    return;
                 }
                 else
                 {
-                    packet.Free();
+                    QueueData(packet);
                 }
 
                 break;
             case TcpConnectionState.FinWait1:
             case TcpConnectionState.FinWait2:
-                if (ReceiveShutdown && packet.Length > 0
-                    && (packet.EndSequence - ((packet.TcpFlags & TcpFlags.Fin) != 0 ? 1 : 0)).After(_rcvNxt))
+                if (ReceiveShutdown && HasDataBeyond(packet, _rcvNxt))
                 {
                     // RFC 9293 3.6.1: both ways are shut and nobody will read this any more; the peer has to know. A FIN behind data that came before is no reason.
-                    _stack.Counters.Add(StackCounter.TcpAbortOnData);
-
-                    // As to a segment for nobody: at the number the peer acknowledges, without an ACK of ours (Linux does so).
-                    _tcp.ReplyToUnknown(packet, Worker);
-                    packet.Free();
-                    Finish(SocketError.ConnectionReset);
+                    AbortOnData(packet);
                     return;
                 }
 
@@ -135,6 +135,17 @@ internal sealed partial class TcpConnection
 
         CheckSendSpace();
         CheckAckNeeded();
+    }
+
+    private static bool HasDataBeyond(PacketBuffer packet, SequenceNumber edge) => packet.Length > 0 && (packet.Sequence + packet.Length).After(edge);
+
+    /// <summary>Ends the connection for data that nobody will read, and tells the peer as for a segment to nobody: at the number it acknowledges, without an ACK of ours (Linux does so).</summary>
+    private void AbortOnData(PacketBuffer packet)
+    {
+        _stack.Counters.Add(StackCounter.TcpAbortOnData);
+        _tcp.ReplyToUnknown(packet, Worker);
+        packet.Free();
+        Finish(State == TcpConnectionState.CloseWait ? SocketError.Shutdown : SocketError.ConnectionReset);
     }
 
     /// <summary>State changes that the acknowledgment of our SYN or FIN brings (RFC 9293 3.10.7.4, fifth).</summary>
@@ -218,7 +229,7 @@ internal sealed partial class TcpConnection
                         return false;
                     }
 
-                    if (packet.Length > 0 || MaySendInvalidAck(now))
+                    if (packet.Sequence != packet.EndSequence || MaySendInvalidAck(now))
                     {
                         SendDuplicateAck(packet);
                     }
@@ -242,9 +253,9 @@ internal sealed partial class TcpConnection
                     _stack.Counters.Add(StackCounter.TcpSynChallenge);
                     SendChallengeAck(now);
                 }
-                else if (packet.Length > 0 || MaySendInvalidAck(now))
+                else if (packet.Sequence != packet.EndSequence || MaySendInvalidAck(now))
                 {
-                    // Only what carries no data can be part of a loop of ACKs, so only that is limited.
+                    // Only what carries neither data nor FIN can be part of a loop of ACKs, so only that is limited.
                     SendDuplicateAck(packet);
                 }
             }

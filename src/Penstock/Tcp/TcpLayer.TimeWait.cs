@@ -141,11 +141,19 @@ internal sealed partial class TcpLayer
             worker.Arm(entry.Timer(this), now + TimeWaitNanos);
         }
 
-        if (!pureAckInWindow && (flags & (TcpFlags.Ack | TcpFlags.Syn)) != 0
-            && (entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond))
+        if (!pureAckInWindow && (flags & (TcpFlags.Ack | TcpFlags.Syn)) != 0)
         {
-            entry.LastAnswerNanos = now;
-            SendTimeWaitAck(entry, now);
+            // Only what carries neither data nor FIN can be part of a loop of ACKs.
+            bool isLimited = packet.EndSequence == packet.Sequence || (flags & TcpFlags.Syn) != 0;
+            if (!isLimited)
+            {
+                SendTimeWaitAck(entry, now);
+            }
+            else if (entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
+            {
+                entry.LastAnswerNanos = now;
+                SendTimeWaitAck(entry, now);
+            }
         }
 
         packet.Free();

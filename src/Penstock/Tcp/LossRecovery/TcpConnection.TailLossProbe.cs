@@ -82,9 +82,10 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        if (last.SegmentCount > 1)
+        // By the segments of now: since it was sent, SACK blocks may have taken room from them.
+        if (last.SegmentCount > 1 && last.Length > (last.SegmentCount - 1) * mss)
         {
-            if (!Split(last, (last.SegmentCount - 1) * last.GsoSize, last.GsoSize, inRetransmitQueue: true))
+            if (!Split(last, (last.SegmentCount - 1) * mss, mss, inRetransmitQueue: true))
             {
                 return false;
             }
