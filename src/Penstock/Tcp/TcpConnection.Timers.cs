@@ -36,6 +36,7 @@ internal sealed partial class TcpConnection
     private long _ackAtNanos = Never;
     private long _keepAliveAtNanos = Never;
     private long _closeAtNanos = Never;
+
     /// <summary>The timeout as it is now: each that passes doubles it, a measured round trip brings it back (RFC 6298 5.5, 5.7; Linux: icsk_rto).</summary>
     private long _rtoNanos;
 
@@ -72,7 +73,6 @@ internal sealed partial class TcpConnection
         _timerMode = RetransmitTimerMode.None;
         _retransmitAtNanos = Never;
     }
-
 
     /// <summary>RFC 6298 5.1-5.3: runs while anything is unacknowledged.</summary>
     private void RearmRetransmitTimer()

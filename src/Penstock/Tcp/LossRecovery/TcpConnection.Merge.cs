@@ -82,7 +82,7 @@ internal sealed partial class TcpConnection
     /// </summary>
     private bool FillUnsent(PacketBuffer head, int bytes, int mss)
     {
-        if (head.Length >= bytes || head.Next is not { } next || ((head.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) != 0 || !CanGather(head, next)
+        if (head.Length >= bytes || head.Next is not { Length: > 0 } next || ((head.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) != 0 || !CanGather(head, next)
             || (head.Length + next.Length > bytes && !Split(next, bytes - head.Length, mss, inRetransmitQueue: false)))
         {
             return false;

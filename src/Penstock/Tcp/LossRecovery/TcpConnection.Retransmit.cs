@@ -13,7 +13,7 @@ internal sealed partial class TcpConnection
     {
         bool armed = false;
 
-        // Linux's limit: no more under way than is lost. A retransmission that the undo of a timeout cleared of its mark so holds one of a segment lost since back until it is answered.
+        // Linux's limit: no more under way again than is lost. The undo of a timeout takes the marks of loss away, not what was sent again: until that is answered, what is found lost then waits.
         while (_retransOut < _lostOut && _retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
             RecoveryState recovery = Recovery;
