@@ -16,7 +16,11 @@ internal sealed partial class ScriptRun
     private int _listensAtSyn;
 
     /// <summary>An active open has begun: lines without ports are about it from here on.</summary>
-    private void OnConnecting(ushort localPort, ushort remotePort) => _flow = AddFlow(localPort, remotePort);
+    private void OnConnecting(ushort localPort, ushort remotePort)
+    {
+        _listensAtSyn = _calls.Listens;
+        _flow = AddFlow(localPort, remotePort);
+    }
 
     private Flow AddFlow(ushort localPort, ushort remotePort)
     {
@@ -30,6 +34,7 @@ internal sealed partial class ScriptRun
     {
         if (pattern.Ports is { } ports)
         {
+            _listensAtSyn = isInboundSyn ? _calls.Listens : _listensAtSyn;
             return FlowWith(ports.Source, ports.Destination);
         }
 

@@ -226,6 +226,7 @@ internal sealed partial class TcpConnection
         if (!_windowScalingOk)
         {
             _rcvWscale = 0;
+            _windowClamp = Math.Min(_windowClamp, 65535);
         }
 
         _timestampsOk = options.HasTimestamps && settings.Timestamps;

@@ -89,20 +89,20 @@ internal sealed partial class TcpConnection
             case TcpConnectionState.CloseWait:
             case TcpConnectionState.Closing:
             case TcpConnectionState.LastAck:
-                // The peer has sent FIN: what comes behind it is noise; what is old, the FIN again too, shows that our ACK was lost. What begins before the FIN and goes on behind it is another stream than the peer
-                // had ended (Linux resets for it).
-                if (!packet.Sequence.Before(_rcvNxt))
+                // The peer has sent FIN: what is old, the FIN again too, shows that our ACK was lost. What begins before the FIN and goes on behind it contradicts the end that the peer had announced (Linux resets
+                // for it). All else is noise, a second FIN too.
+                if (packet.EndSequence.AtOrBefore(_rcvNxt) && packet.Sequence.Before(_rcvNxt))
                 {
-                    packet.Free();
+                    QueueData(packet);
                 }
-                else if (HasDataBeyond(packet, _rcvNxt))
+                else if (packet.Sequence.Before(_rcvNxt) && HasDataBeyond(packet, _rcvNxt))
                 {
                     AbortOnData(packet);
                     return;
                 }
                 else
                 {
-                    QueueData(packet);
+                    packet.Free();
                 }
 
                 break;

@@ -141,6 +141,7 @@ internal sealed partial class TcpConnection
         _probesOut++;
         if (_backoff < settings.Retries2)
         {
+            // No further, as in Linux, where an orphan of few retries so lives as long as its peer answers.
             _backoff++;
         }
 

@@ -143,7 +143,7 @@ internal sealed partial class TcpLayer
 
         if (!pureAckInWindow && (flags & (TcpFlags.Ack | TcpFlags.Syn)) != 0)
         {
-            // Only what carries neither data nor FIN can be part of a loop of ACKs.
+            // Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that.
             bool isLimited = packet.EndSequence == packet.Sequence || (flags & TcpFlags.Syn) != 0;
             if (!isLimited)
             {

@@ -13,7 +13,8 @@ internal sealed partial class TcpConnection
     {
         bool armed = false;
 
-        // Linux's limit: no more under way again than is lost. The undo of a timeout takes the marks of loss away, not what was sent again: until that is answered, what is found lost then waits.
+        // Linux's limit: no more under way again than is lost. After the undo of a timeout a retransmission is still under way though no longer marked lost; it holds back one segment that was lost since, until it is
+        // answered.
         while (_retransOut < _lostOut && _retransmitQueue.FirstLost is { } buffer && !WaitsForPace(Sending))
         {
             RecoveryState recovery = Recovery;

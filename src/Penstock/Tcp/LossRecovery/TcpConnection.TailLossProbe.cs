@@ -82,7 +82,7 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        // By the segments of now: since it was sent, SACK blocks may have taken room from them.
+        // By the segments of now: since it was sent, SACK blocks may have taken room from them. Where they have grown, the first of the buffer goes, as in Linux.
         if (last.SegmentCount > 1 && last.Length > (last.SegmentCount - 1) * mss)
         {
             if (!Split(last, (last.SegmentCount - 1) * mss, mss, inRetransmitQueue: true))
