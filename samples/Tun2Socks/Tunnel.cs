@@ -51,6 +51,9 @@ internal sealed class Tunnel : IAsyncDisposable
     /// <summary>Flows that are open or opening now.</summary>
     public int Flows => Volatile.Read(ref _flows);
 
+    /// <summary>Flows that were open or opening when the tunnel was told to stop.</summary>
+    public int FlowsAtStop { get; private set; }
+
     /// <summary>Flows that were connected.</summary>
     public long Relayed => Interlocked.Read(ref _relayed);
 
@@ -69,7 +72,16 @@ internal sealed class Tunnel : IAsyncDisposable
     /// <summary>Serves until it is told to stop, which resets the flows that are open, or until the link fails, which is thrown.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        using var ending = new CancellationTokenSource();
+
+        // In one callback: of two, the one that ends the flows would come first.
+        using CancellationTokenRegistration onStop = stop.UnsafeRegister(
+            _ =>
+            {
+                FlowsAtStop = Flows;
+                ending.Cancel();
+            },
+            null);
         Task serving = ServeAsync(ending.Token);
         Task first = await Task.WhenAny(serving, _failed.Task);
         await ending.CancelAsync();

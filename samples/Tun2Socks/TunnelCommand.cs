@@ -168,8 +168,6 @@ internal static class TunnelCommand
             output.WriteLine($"Next    ip route add NETWORK dev {device.Name}");
             output.WriteLine("Stop    Ctrl-C");
             output.Flush();
-            int open = 0;
-            using CancellationTokenRegistration onStop = stop.UnsafeRegister(_ => open = tunnel.Flows, null);
             try
             {
                 await tunnel.RunAsync(stop);
@@ -179,6 +177,7 @@ internal static class TunnelCommand
                 throw new TunnelFailure($"{failure.Message.TrimEnd('.')}. {Summary(tunnel)}. Start it again.", Failure, failure);
             }
 
+            int open = tunnel.FlowsAtStop;
             output.WriteLine($"Stopped {(open == 0 ? "with no flow open" : $"and reset {Count(open, "flow")} that {(open == 1 ? "was" : "were")} open")}. {Summary(tunnel)}.");
         }
 
