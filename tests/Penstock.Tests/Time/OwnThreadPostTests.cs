@@ -180,6 +180,16 @@ public sealed class OwnThreadPostTests
     public unsafe void A_buffer_that_keeps_the_slab_of_its_payload_counts_as_free()
     {
         var pool = new PacketPool(Large);
+        if (pool.MagazineOfThread() is null)
+        {
+            // Threads beyond the first hundred or so have none, and on which one a test runs is not ours to say: buffer and slab then go back apart.
+            PacketBuffer apart = pool.RentBufferAndSlab(60, forced: false, out Slab? own)!;
+            apart.Append(own!, own!.Address, 60);
+            apart.Free();
+            Assert.Equal((0L, 0L, 0L), (pool.RentedBuffers, pool.RentedSlabs, pool.RentedBytes));
+            return;
+        }
+
         PacketBuffer buffer = pool.RentBufferAndSlab(60, forced: false, out Slab? slab)!;
         buffer.Append(slab!, slab!.Address, 60);
         buffer.Free();
