@@ -13,14 +13,13 @@ internal static class Allocations
     private const int MostRounds = 8;
 
     /// <summary>Bytes allocated in the first round that is within <see cref="OnceOnly"/>, or else in the least of all.</summary>
-    public static long Least(Action round) => Least(round, GC.GetAllocatedBytesForCurrentThread);
+    public static long Least(Action round) => Least(round, GC.GetAllocatedBytesForCurrentThread, OnceOnly);
 
-    /// <inheritdoc cref="Least(Action)"/>
-    /// <remarks><paramref name="soFar"/> says what the thread that does the work has allocated.</remarks>
-    public static long Least(Action round, Func<long> soFar)
+    /// <summary>Bytes allocated in the first round that is within <paramref name="allowed"/>, or else in the least of all; <paramref name="soFar"/> says what the thread that does the work has allocated.</summary>
+    public static long Least(Action round, Func<long> soFar, long allowed)
     {
         long least = long.MaxValue;
-        for (int i = 0; i < MostRounds && least > OnceOnly; i++)
+        for (int i = 0; i < MostRounds && least > allowed; i++)
         {
             long before = soFar();
             round();

@@ -29,9 +29,10 @@ public sealed class TunAllocationTests
         }.Write(frame.AsSpan(VirtioHeader.Size));
         Exchange(device, stack, frame);
 
-        long allocated = Allocations.Least(() => Exchange(device, stack, frame), () => Allocated(worker));
+        long allocated = Allocations.Least(() => Exchange(device, stack, frame), () => Allocated(worker), Packets);
 
-        Assert.InRange(allocated, 0, Allocations.OnceOnly);
+        // What the runtime itself allocates on that thread, if anything, does not grow with the packets.
+        Assert.InRange(allocated, 0, Packets);
     }
 
     [Fact]
@@ -44,9 +45,9 @@ public sealed class TunAllocationTests
         byte[] payload = new byte[5000], options = new byte[12];
         Send(10);
 
-        long allocated = Allocations.Least(() => Send(Packets));
+        long allocated = Allocations.Least(() => Send(Packets), GC.GetAllocatedBytesForCurrentThread, Packets);
 
-        Assert.InRange(allocated, 0, Allocations.OnceOnly);
+        Assert.InRange(allocated, 0, Packets);
 
         void Send(int count)
         {

@@ -145,13 +145,9 @@ internal sealed partial class TcpLayer
         {
             // Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that.
             bool isLimited = packet.EndSequence == packet.Sequence || (flags & TcpFlags.Syn) != 0;
-            if (!isLimited)
+            if (!isLimited || entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
             {
-                SendTimeWaitAck(entry, now);
-            }
-            else if (entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
-            {
-                entry.LastAnswerNanos = now;
+                entry.LastAnswerNanos = isLimited ? now : entry.LastAnswerNanos;
                 SendTimeWaitAck(entry, now);
             }
         }
