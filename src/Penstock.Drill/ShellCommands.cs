@@ -60,7 +60,7 @@ internal sealed class ShellCommands(Sysctl sysctl, VirtualFiles files, Func<stri
         }
 
         // Scripts of the public suites begin with it; what it sets is what the stack begins with.
-        return name == "defaults.sh" ? null : $"there is no file '{path}' beside the script";
+        return name == "defaults.sh" ? null : $"there is no file '{path}' beside the script that can be read";
     }
 
     /// <summary>Reads <c>a.b=c</c>, <c>/proc/sys/a/b=c</c> and <c>a/b=c</c>.</summary>
@@ -93,7 +93,7 @@ internal sealed class ShellCommands(Sysctl sysctl, VirtualFiles files, Func<stri
     {
         if (!sysctl.TryGet(key, out _))
         {
-            return IsSoAnyway(key, value) ? null : $"the setting {key}={value} is not known here";
+            return IsSoAnyway(key) ? null : $"the setting {key}={value} is not known here";
         }
 
         try
@@ -107,19 +107,15 @@ internal sealed class ShellCommands(Sysctl sysctl, VirtualFiles files, Func<stri
         }
     }
 
-    /// <summary>What scripts set and the stack does in any case, as Linux does with these values.</summary>
-    private static bool IsSoAnyway(string key, string value) => key switch
+    /// <summary>What scripts set and no packet would show.</summary>
+    private static bool IsSoAnyway(string key) => key switch
     {
-        "net.ipv4.tcp_ecn" => value is "0" or "2",
         "net.ipv4.tcp_ecn_option" => true, // acts only where AccECN was agreed
         "net.ipv4.tcp_fastopen" or "net.ipv4.tcp_fastopen_key" => true, // a script that uses Fast Open is skipped for its options
         "net.ipv4.tcp_no_metrics_save" => true, // nothing is saved from one connection to the next
         "net.ipv4.tcp_fack" => true, // gone from Linux too; kept for old scripts
-        "net.ipv4.tcp_frto" => value is "1" or "2",
-        "net.ipv4.tcp_mtu_probing" => value is "0",
-        "net.ipv4.tcp_min_tso_segs" => value is "2",
-        "net.ipv4.tcp_pacing_ss_ratio" => value is "200",
-        "net.ipv4.tcp_pacing_ca_ratio" => value is "120",
+        "net.ipv4.tcp_autocorking" => true, // holds back only while a device still has what was sent before; the wire of a drill takes all at once
+        "net.ipv4.tcp_early_demux" or "net.ipv4.tcp_low_latency" => true, // ways to look sockets up, and nothing; no packet shows them
         _ => false,
     };
 

@@ -22,6 +22,7 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.tcp_mem", "6144\t8192\t12288", "10\t20\t30", "30\t20\t10" },
         { "net.ipv4.tcp_moderate_rcvbuf", "1", "0", "2" },
         { "net.ipv4.tcp_adv_win_scale", "1", "-31", "-32" },
+        { "net.ipv4.tcp_shrink_window", "0", "1", "2" },
         { "net.ipv4.tcp_notsent_lowat", "4294967295", "16384", "4294967296" },
         { "net.ipv4.tcp_limit_output_bytes", "4194304", "262144", "-1" },
         { "net.ipv4.tcp_max_syn_backlog", "1024", "2048", "2147483648" },

@@ -163,7 +163,14 @@ internal sealed class DrillRun(DrillSettings settings, TextWriter output, DrillC
     private static Func<string, string?> ReadBeside(string script) => name =>
     {
         string path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(script))!, name);
-        return File.Exists(path) ? File.ReadAllText(path) : null;
+        try
+        {
+            return File.ReadAllText(path);
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     };
 
     private static string Indented(string text) => "  " + text.Replace("\n", "\n  ", StringComparison.Ordinal);

@@ -35,6 +35,7 @@ internal static class SysctlTable
             t => [t.Memory.LowPages, t.Memory.PressurePages, t.Memory.HighPages], (t, v) => t.Memory.SetLimits(v[0], v[1], v[2]), ascending: true),
         Flag(V4 + "tcp_moderate_rcvbuf", "Lets the receive buffer grow with the rate at which the application reads.", s => ref s.ModerateReceiveBuffer),
         Numbers(V4 + "tcp_adv_win_scale", "Share of the receive buffer that is window at first: 1 is half, 2 three quarters, up to 7; any other half.", -31, 31, s => ref s.AdvertisedWindowScale),
+        Flag(V4 + "tcp_shrink_window", "Takes back a window that memory can no longer keep (RFC 7323 2.4), where windows are scaled.", s => ref s.ShrinkWindow),
         new NumbersEntry(V4 + "tcp_notsent_lowat", "A socket is writable while fewer bytes than this wait to be sent.", 1, 0, uint.MaxValue,
             t => [t.Settings.NotSentLowWater], (t, v) => t.Settings.NotSentLowWater = (uint)v[0]),
         Numbers(V4 + "tcp_limit_output_bytes", "Bytes that one socket may have inside a device.", 0, int.MaxValue, s => ref s.LimitOutputBytes),

@@ -114,7 +114,7 @@ public sealed record TcpInfo
     /// <summary>Payload bytes sent, retransmissions included (tcpi_bytes_sent).</summary>
     public long BytesSent { get; init; }
 
-    /// <summary>Payload bytes acknowledged (tcpi_bytes_acked).</summary>
+    /// <summary>Payload bytes acknowledged (tcpi_bytes_acked). As in Linux the SYN of an active open counts as one, and so does the FIN.</summary>
     public long BytesAcked { get; init; }
 
     /// <summary>Payload bytes received in order (tcpi_bytes_received).</summary>

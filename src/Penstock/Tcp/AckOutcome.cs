@@ -60,6 +60,8 @@ internal struct AckOutcome
 
     public bool DataAcked;
     public bool SynAcked;
+
+    /// <summary>The segment is newer than the one that said the window last, whether or not it says another: no duplicate.</summary>
     public bool WindowUpdated;
     public bool CarriesData;
 

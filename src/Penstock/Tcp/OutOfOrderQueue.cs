@@ -43,6 +43,8 @@ internal sealed class OutOfOrderQueue(SocketMemory memory)
         _hasDuplicate = true;
     }
 
+    public void ForgetDuplicate() => _hasDuplicate = false;
+
     /// <summary>Notes more that the same segment brought again: a block reports one range, so what does not touch the first is left out. True when it is the first.</summary>
     public bool ExtendDuplicate(SequenceNumber start, SequenceNumber end)
     {

@@ -19,7 +19,8 @@ internal sealed class SynCookies(SipHash hash)
     /// <summary>How long a cookie is good, in periods of 64 s: this one and the last (Linux: two minutes).</summary>
     private const uint LifetimePeriods = 1;
 
-    private static ReadOnlySpan<ushort> MssTable => [536, 1024, 1220, 1300, 1400, 1440, 1460, 8960];
+    /// <summary>What nearly all peers have (Linux has the same four).</summary>
+    private static ReadOnlySpan<ushort> MssTable => [536, 1300, 1440, 1460];
 
     public SequenceNumber Make(in FlowKey key, SequenceNumber irs, int mss, long now)
     {
@@ -40,7 +41,7 @@ internal sealed class SynCookies(SipHash hash)
         uint index = (value >> 24) & 7;
         uint period = Period(now);
         uint age = (period - (value >> 27)) & 31;
-        if (age > LifetimePeriods || (value & 0xFFFFFF) != Mac(key, irs, period - age, index))
+        if (index >= MssTable.Length || age > LifetimePeriods || (value & 0xFFFFFF) != Mac(key, irs, period - age, index))
         {
             return 0;
         }

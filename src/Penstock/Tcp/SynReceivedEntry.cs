@@ -23,7 +23,12 @@ internal sealed class SynReceivedEntry : FlowEntry
     public uint Window;
     public uint TsRecent;
     public uint TimestampOffset;
-    public long SentNanos;
+
+    /// <summary>Timestamps of the first SYN-ACK and of the last: an echo from outside of them answers neither.</summary>
+    public uint FirstTsVal, LastTsVal;
+
+    /// <summary>When the first SYN-ACK was sent; 0 for none, or for a cookie, which does not remember.</summary>
+    public long FirstSentNanos;
     public long LastAnswerNanos;
 
     /// <summary>SYN-ACKs sent again, and timeouts, of which some may have sent none.</summary>

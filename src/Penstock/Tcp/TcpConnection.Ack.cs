@@ -32,7 +32,7 @@ internal sealed partial class TcpConnection
         if (ack.Before(_sndUna))
         {
             // RFC 5961 5.2: an ACK from before anything the peer could still be waiting for is an attack or a ghost.
-            if (ack.Before(_sndUna - (int)Math.Min(_maxWindow, int.MaxValue)))
+            if (ack.Before(_sndUna - (int)Math.Min(Math.Min(_maxWindow, _bytesAcked), int.MaxValue)))
             {
                 SendChallengeAck(now);
                 return false;
@@ -172,15 +172,17 @@ internal sealed partial class TcpConnection
         TransmitRetransmitQueue();
     }
 
+    /// <summary>RFC 9293 3.10.7.4: the segment is newer than the one that said the window last. Of those equally new, one that opens it, or shuts it, counts as newer.</summary>
+    private bool IsWindowNews(PacketBuffer packet, uint window) =>
+        packet.Acknowledgment.After(_sndUna) || packet.Sequence.After(_sndWl1) || (packet.Sequence == _sndWl1 && (window > _sndWnd || window == 0));
+
     /// <summary>RFC 9293 3.10.7.4: SND.WND follows the newest segment.</summary>
     private void UpdateSendWindow(PacketBuffer packet, ref AckOutcome outcome)
     {
         uint window = packet.Window << (State == TcpConnectionState.SynSent || (packet.TcpFlags & TcpFlags.Syn) != 0 ? 0 : _sndWscale);
-        bool newer = packet.Acknowledgment.After(_sndUna) || packet.Sequence.After(_sndWl1)
-            || (packet.Sequence == _sndWl1 && (window > _sndWnd || window == 0));
-        if (newer)
+        if (IsWindowNews(packet, window))
         {
-            outcome.WindowUpdated = window != _sndWnd;
+            outcome.WindowUpdated = true;
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {

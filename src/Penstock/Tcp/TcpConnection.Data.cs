@@ -37,14 +37,8 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if ((packet.Sequence + packet.Length).After(AcceptableEdge) && HasUnread)
-        {
-            // What begins in the window and ends beyond it is taken whole, but only into an empty queue: a peer that sends more than it may finds room for it once (Linux).
-            SendDuplicateAck(packet);
-            packet.Free();
-            return;
-        }
-
+        // What was to be told of an earlier segment is told by no ACK of this one (Linux).
+        _outOfOrder?.ForgetDuplicate();
         if (packet.Sequence == _rcvNxt)
         {
             if (OfferedWindow() == 0 && packet.Length > 0 && HasUnread)
@@ -152,12 +146,10 @@ internal sealed partial class TcpConnection
         }
 
         int length = packet.Length;
-        int trueSize = packet.TrueSize;
-        int segment = packet.GsoSize;
         bool fin = (packet.TcpFlags & TcpFlags.Fin) != 0;
         if (length > 0)
         {
-            OnDataReceived(length, segment, trueSize);
+            OnDataReceived(packet);
             TakeEcn(packet);
         }
 
@@ -270,7 +262,7 @@ internal sealed partial class TcpConnection
         int length = packet.Length;
         int trueSize = packet.TrueSize;
         bool sack = _sackOk;
-        MeasureReceived(length, packet.GsoSize, trueSize);
+        MeasureReceived(packet);
         if (OutOfOrder.Insert(packet, sack, sack && _tcp.Settings.Dsack, out bool merged, out bool duplicate) && sack)
         {
             // Not without SACK: ACKs that say another window are no duplicates to a sender that counts them (RFC 5681 2).
@@ -302,7 +294,11 @@ internal sealed partial class TcpConnection
     private bool TryMakeReceiveRoom(PacketBuffer packet)
     {
         _stack.Counters.Add(StackCounter.PruneCalled);
-        if (Memory.UnderPressure)
+        if (Memory.ReceiveAlloc > Memory.ReceiveBuffer)
+        {
+            FitWindowToFullBuffer();
+        }
+        else if (Memory.UnderPressure)
         {
             ClampWindow();
         }
@@ -446,7 +442,7 @@ internal sealed partial class TcpConnection
         }
 
         SequenceNumber at = packet.Sequence + (int)pointer;
-        if (_copiedSeq.After(at) || (_urgentState != UrgentNone && _urgentSequence.AtOrAfter(at) && _urgentState != UrgentRead)
+        if (_copiedSeq.After(at) || (_urgentState != UrgentNone && _urgentSequence.AtOrAfter(at))
             || at.Before(_rcvNxt))
         {
             return;

@@ -16,6 +16,7 @@ internal sealed partial class TcpConnection
 
     private long _ackTimeoutNanos;
     private long _lastDataReceivedNanos;
+    private uint _lastEchoMeasured;
     private int _quickAcks;
     private int _pingPong;
     private bool _ackScheduled;
@@ -31,8 +32,8 @@ internal sealed partial class TcpConnection
     /// <summary>The next so many ACKs go at once, unless this is a conversation (Linux: tcp_incr_quickack).</summary>
     private void AllowQuickAcks(int most)
     {
-        int count = (int)Math.Min(Math.Max(_rcvWnd / (2u * (uint)Math.Max(_receiveMss, 1)), 2), (uint)most);
-        _quickAcks = Math.Max(_quickAcks, count);
+        uint segments = _rcvWnd / (2u * (uint)Math.Max(_receiveMss, 1));
+        _quickAcks = Math.Max(_quickAcks, (int)Math.Min(segments > 0 ? segments : 2, (uint)most));
     }
 
     /// <summary>The next so many ACKs go at once: something is odd, and the peer waits to hear of it.</summary>
@@ -43,14 +44,14 @@ internal sealed partial class TcpConnection
         _ackTimeoutNanos = AckTimeoutMin;
     }
 
-    /// <summary>In-order or out-of-order payload arrived: adapts the delay to the spacing of the peer's segments.</summary>
-    private void OnDataReceived(int length, int segmentSize, int trueSize)
+    /// <summary>In-order payload arrived: adapts the delay to the spacing of the peer's segments.</summary>
+    private void OnDataReceived(PacketBuffer packet)
     {
         long now = Now;
+        int length = packet.Length;
         ScheduleAck();
-        MeasureReceived(length, segmentSize, trueSize);
+        MeasureReceived(packet);
         MeasureReceiverRtt(now);
-        _dataSegmentsIn += Math.Max(1, segmentSize > 0 ? (length + segmentSize - 1) / segmentSize : 1);
         if (_ackTimeoutNanos == 0)
         {
             // The first data of a connection: the peer is in slow start and wants every ACK.
@@ -76,18 +77,20 @@ internal sealed partial class TcpConnection
         }
 
         _lastDataReceivedNanos = now;
-        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && length >= _receiveMss)
+        if (_timestampsOk && _sawTimestamp && _rcvTsEcr != 0 && _rcvTsEcr != _lastEchoMeasured)
         {
+            // Each echo once: those that come later tell more of the peer's sending than of the path.
+            _lastEchoMeasured = _rcvTsEcr;
             uint elapsed = TimestampTicks(now) - _rcvTsEcr;
-            if (elapsed < 3_600_000)
+            if (length >= _receiveMss && elapsed is > 0 and < 3_600_000)
             {
-                UpdateReceiverRtt(Math.Max(elapsed, 1) * Nanos.PerMillisecond, fromTimestamps: true);
+                UpdateReceiverRtt(elapsed * Nanos.PerMillisecond, fromTimestamps: true);
             }
         }
 
         if (length >= 128)
         {
-            GrowWindow(length, trueSize);
+            GrowWindow(length, packet.TrueSize);
         }
     }
 
@@ -283,6 +286,7 @@ internal sealed partial class TcpConnection
         _ackScheduled = false;
         _ackNow = false;
         _ackDeferred = false;
+        _writeEnds = 0;
         _ackAtNanos = Never;
     }
 

@@ -12,6 +12,7 @@ namespace Penstock.Tcp;
 internal sealed partial class TcpConnection
 {
     private SocketError _softError;
+    private uint _firstSynTicks;
 
     /// <summary>Millisecond clock of the timestamp option, offset for each connection so that it tells nothing about the host (RFC 7323 5.4).</summary>
     private uint TimestampNow(long now) => TimestampTicks(now) + _tsOffset;
@@ -37,6 +38,7 @@ internal sealed partial class TcpConnection
 
         SelectSynWindow(_advertisedMss, _tcp.Settings.WindowScaling);
         _timestampsOk = false;
+        _firstSynTicks = TimestampTicks(Now);
         Cwnd.StampNanos = Now;
         SetState(TcpConnectionState.SynSent);
         PacketBuffer? syn = Pool.RentBuffer(forced: true);
@@ -96,7 +98,6 @@ internal sealed partial class TcpConnection
         _advertisedMss = request.OwnMss;
         _rcvWnd = request.Window;
         _rcvSsthresh = (int)_rcvWnd;
-        _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         _tos = request.Tos;
         _ecn.IsOn = request.EcnOk;
         _scalingRatio = SynWindow.ScalingRatio(_tcp.Settings);
@@ -111,21 +112,34 @@ internal sealed partial class TcpConnection
         // More than the field can say is nothing to grow towards.
         _windowClamp = WindowCeiling;
         _packetsOut = 0;
-        if (request.Retransmits == 0 && request.SentNanos > 0)
+        if (request.Retransmits == 0 && request.FirstSentNanos > 0)
         {
-            long rtt = Now - request.SentNanos;
+            long rtt = Now - request.FirstSentNanos;
             _minimumRtt.Update(Now, Math.Max(rtt, 1));
             Rtt.Sample(Math.Max(rtt, 1), _sndUna, _sndNxt);
             _rtoNanos = Rtt.RtoNanos;
         }
 
-        if (request.Retransmits > 1)
+        _totalRetransmits = request.Retransmits;
+        if (request.Timeouts > 0)
         {
-            // RFC 5681 3.1 wants one segment after any lost SYN-ACK; since the first timeout is one second and not three, Linux believes only the second.
-            Cwnd.Window = 1;
+            Sending.OnTimeoutsBefore(request.Timeouts, Now - request.FirstSentNanos);
+            ReduceAfterLostSyns(request.TimestampsOk ? request.FirstTsVal - _tsOffset : null, ack.Options.HasTimestamps ? ack.Options.TsEcr - _tsOffset : null);
         }
 
         _stack.Counters.Add(StackCounter.TcpPassiveOpens);
+    }
+
+    /// <summary>
+    /// RFC 5681 3.1 wants one segment after any lost SYN or SYN-ACK; since the first timeout is one second and not three, Linux believes only the second. Not when the peer echoes the timestamp of the
+    /// first one: it was not lost, but late.
+    /// </summary>
+    private void ReduceAfterLostSyns(uint? first, uint? echo)
+    {
+        if (_totalRetransmits > 1 && (first is null || first != echo))
+        {
+            Cwnd.Window = 1;
+        }
     }
 
     /// <summary>Processes a segment for a connection that the caller owns because it has just made it. Takes the packet over.</summary>
@@ -134,6 +148,18 @@ internal sealed partial class TcpConnection
     private void EnterEstablished(PacketBuffer packet)
     {
         SetState(TcpConnectionState.Established);
+        if (_timestampsOk)
+        {
+            // What segments carry from now on (Linux: tcp_sock.advmss).
+            _advertisedMss -= TcpOptionsWriter.TimestampsLength;
+        }
+
+        if (!_windowScalingOk)
+        {
+            _rcvWscale = 0;
+        }
+
+        GuessReceiveMss();
         PenstockEventSource.Log.OnEstablished(_stack, Key, passive: Listener is not null);
         long now = Now;
         _establishedNanos = now;
@@ -187,25 +213,27 @@ internal sealed partial class TcpConnection
             Memory.Reclaim();
         }
 
+        // The SYN counts, as a FIN will (Linux).
+        _bytesAcked++;
         _recovery = null;
         _packetsOut = _lostOut = _retransOut = _sackedOut = 0;
     }
 
-    private void BuildSynOptions(ref TcpOptions options, bool isSynAck, long now)
+    /// <summary>Of a SYN, and of the SYN-ACK where two SYNs have crossed: that says again what the SYN said, whatever the peer's did not (Linux).</summary>
+    private void BuildSynOptions(ref TcpOptions options, long now)
     {
         TcpSettings settings = _tcp.Settings;
         options.HasMss = true;
         options.Mss = (ushort)_advertisedMss;
-        bool timestamps = isSynAck ? _timestampsOk : settings.Timestamps;
-        if (timestamps)
+        if (settings.Timestamps)
         {
             options.HasTimestamps = true;
             options.TsVal = TimestampNow(now);
-            options.TsEcr = isSynAck ? _tsRecent : 0;
+            options.TsEcr = _timestampsOk ? _tsRecent : 0;
         }
 
-        options.SackPermitted = isSynAck ? _sackOk : settings.Sack;
-        if (isSynAck ? _windowScalingOk : settings.WindowScaling)
+        options.SackPermitted = settings.Sack;
+        if (settings.WindowScaling)
         {
             options.HasWindowScale = true;
             options.WindowScale = _rcvWscale;
@@ -225,7 +253,6 @@ internal sealed partial class TcpConnection
         _sndWscale = _windowScalingOk ? options.WindowScale : (byte)0;
         if (!_windowScalingOk)
         {
-            _rcvWscale = 0;
             _windowClamp = Math.Min(_windowClamp, 65535);
         }
 
@@ -253,21 +280,22 @@ internal sealed partial class TcpConnection
         {
             if (!packet.Acknowledgment.After(_sndUna) || packet.Acknowledgment.After(_sndNxt))
             {
-                if ((flags & TcpFlags.Rst) == 0)
+                if (_retransmits == 0)
                 {
-                    SendResetSegment(packet.Acknowledgment);
+                    // An old connection answers, and the reset ends it: the SYN need not wait long to be tried again (Linux).
+                    ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + SynAgainNanos);
                 }
 
-                packet.Free();
+                RefuseInSynSent(packet);
                 return;
             }
 
-            if (packet.Options.HasTimestamps && packet.Options.TsEcr != 0 && _retransmits == 0
-                && (int)(packet.Options.TsEcr - _tsOffset - TimestampTicks(now)) > 0)
+            // It echoes none of the timestamps that our SYNs have had.
+            if (packet.Options.HasTimestamps && packet.Options.TsEcr != 0
+                && packet.Options.TsEcr - _tsOffset - _firstSynTicks > TimestampTicks(now) - _firstSynTicks)
             {
                 _stack.Counters.Add(StackCounter.PawsActive);
-                SendResetSegment(packet.Acknowledgment);
-                packet.Free();
+                RefuseInSynSent(packet);
                 return;
             }
         }
@@ -295,35 +323,24 @@ internal sealed partial class TcpConnection
         _sndWnd = packet.Window;
         _maxWindow = Math.Max(_maxWindow, _sndWnd);
         _sndWl1 = packet.Sequence;
-        _receiveMss = Math.Min(Math.Max(88, Math.Min(_advertisedMss, 536)), _advertisedMss);
         if ((flags & TcpFlags.Ack) != 0)
         {
-            bool retransmitted = _retransmits > 1;
             _sndUna = packet.Acknowledgment;
             TakeSynAck(now);
             StopRetransmitTimer();
             ForgetTries();
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
-            Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;
+            Cwnd.Window = CongestionWindow.Initial;
+            ReduceAfterLostSyns(_firstSynTicks, _timestampsOk ? _rcvTsEcr : null);
             _ecn.OnSynAck(flags);
             EnterEstablished(packet);
 
-            bool waits = (DefersAck || IsInteractive || _writeQueue.First is not null) && packet.Length == 0 && (flags & TcpFlags.Fin) == 0;
+            bool waits = DefersAck || IsInteractive || _writeQueue.First is not null;
 
-            // Data or FIN may ride on a SYN-ACK (RFC 9293 3.10.7.3): processed as behind it.
-            packet.Sequence += 1;
-            packet.TcpFlags &= ~TcpFlags.Syn;
+            // Data or FIN on a SYN-ACK that nobody asked for by Fast Open is not taken in; the peer sends it again (Linux).
             ScheduleAck();
-            if (packet.Length > 0 || (flags & TcpFlags.Fin) != 0)
-            {
-                QueueData(packet);
-            }
-            else
-            {
-                packet.Free();
-            }
-
+            packet.Free();
             if (_writeQueue.First is not null)
             {
                 PushPending();
@@ -347,11 +364,21 @@ internal sealed partial class TcpConnection
         // Simultaneous open: our SYN goes again, now with an ACK.
         _ecn.IsOn &= ExplicitCongestion.IsAskedFor(flags, packet.Tos);
         SetState(TcpConnectionState.SynReceived);
-        if (_retransmitQueue.First is { } syn)
+        if (_retransmitQueue.First is { } syn && !IsInDevice(syn))
         {
-            RetransmitBuffer(syn, 1);
+            // It is another segment, sent for the first time: what it takes to be acknowledged measures the path.
+            Transmit(syn);
         }
 
+        packet.Free();
+    }
+
+    /// <summary>Linux: TCP_TIMEOUT_MIN.</summary>
+    private const long SynAgainNanos = 2 * Nanos.PerMillisecond;
+
+    private void RefuseInSynSent(PacketBuffer packet)
+    {
+        _tcp.ReplyToUnknown(packet, Worker);
         packet.Free();
     }
 

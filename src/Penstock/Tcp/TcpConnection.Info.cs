@@ -52,7 +52,7 @@ internal sealed partial class TcpConnection
         AdvertisedMss = _advertisedMss,
         PathMtu = _pathMtu,
         RoundTripTime = Span(Rtt.SmoothedNanos),
-        RoundTripVariance = Span(Rtt.VarianceNanos),
+        RoundTripVariance = Span(Rtt.HasSample ? Rtt.VarianceNanos : (_establishedNanos != 0 ? RtoAfterLostSynNanos : InitialRtoNanos) >> 2),
         MinimumRoundTripTime = Span(_minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0),
         ReceiverRoundTripTime = Span(_rcvRttNanos),
         RetransmissionTimeout = Span(_rtoNanos),

@@ -18,7 +18,9 @@ internal sealed partial class TcpConnection
 
     protected override void ProcessPacket(PacketBuffer packet)
     {
-        _segmentsIn += Math.Max(1, packet.SegmentCount);
+        int segments = Math.Max(1, packet.SegmentCount);
+        _segmentsIn += segments;
+        _dataSegmentsIn += packet.Length > 0 ? segments : 0;
         switch (State)
         {
             case TcpConnectionState.Closed:
@@ -39,15 +41,9 @@ internal sealed partial class TcpConnection
 
     private void ProcessSynchronized(PacketBuffer packet)
     {
-        if (!ValidateIncoming(packet))
+        // RFC 9293 3.10.7.4, fifth: nothing without ACK is of use here. What is no SYN or reset either is not even answered (Linux).
+        if ((packet.TcpFlags & (TcpFlags.Ack | TcpFlags.Syn | TcpFlags.Rst)) == 0 || !ValidateIncoming(packet) || (packet.TcpFlags & TcpFlags.Ack) == 0)
         {
-            packet.Free();
-            return;
-        }
-
-        if ((packet.TcpFlags & TcpFlags.Ack) == 0)
-        {
-            // RFC 9293 3.10.7.4, fifth: nothing without ACK is of use here.
             packet.Free();
             return;
         }
@@ -222,6 +218,12 @@ internal sealed partial class TcpConnection
                 _rcvTsEcr = packet.Options.TsEcr != 0 ? packet.Options.TsEcr - _tsOffset : 0;
                 if ((packet.TcpFlags & TcpFlags.Rst) == 0 && IsPawsReject(packet, now))
                 {
+                    if (IsPureAck(packet) && packet.Sequence.Before(_rcvNxt))
+                    {
+                        // Overtaken on its way: common, and no reason to speak (Linux).
+                        return false;
+                    }
+
                     _stack.Counters.Add(StackCounter.PawsEstab);
                     if ((packet.TcpFlags & TcpFlags.Syn) != 0)
                     {
@@ -285,14 +287,11 @@ internal sealed partial class TcpConnection
         if ((packet.TcpFlags & TcpFlags.Syn) != 0)
         {
             if (State == TcpConnectionState.SynReceived && (packet.TcpFlags & TcpFlags.Ack) != 0
-                && packet.Sequence + 1 == _rcvNxt && packet.Acknowledgment == _sndNxt)
+                && packet.Sequence + 1 == _rcvNxt && packet.EndSequence == _rcvNxt && packet.Acknowledgment == _sndNxt)
             {
-                // The SYN-ACK of a simultaneous open; its SYN has been taken in before. It is acknowledged at once (measured on Linux 6.18): with the
+                // The SYN-ACK of a simultaneous open; its SYN has been taken in before, and like anything that comes again it is acknowledged at once, with a DSACK (measured on Linux 6.18): with the
                 // peer's own SYN-ACK lost, nothing else would end its handshake.
                 packet.TcpFlags &= ~TcpFlags.Syn;
-                packet.Sequence += 1;
-                ScheduleAck();
-                _ackNow = true;
                 return true;
             }
 
@@ -305,9 +304,21 @@ internal sealed partial class TcpConnection
         return true;
     }
 
-    private bool IsInWindow(PacketBuffer packet) =>
-        packet.EndSequence.AtOrAfter(_rcvWup) && packet.Sequence.AtOrBefore(AcceptableEdge)
-        && !(packet.Sequence.After(_rcvNxt) && packet.Sequence == AcceptableEdge && packet.Length > 0);
+    /// <summary>
+    /// RFC 9293 3.4, table 6. What begins in the window and ends beyond it is taken whole, but only into an empty queue: a peer that sends more than it may finds room for it once. A FIN may lie beyond (Linux).
+    /// </summary>
+    private bool IsInWindow(PacketBuffer packet)
+    {
+        if (packet.EndSequence.Before(_rcvWup))
+        {
+            return false;
+        }
+
+        SequenceNumber edge = AcceptableEdge;
+        return !(packet.EndSequence - ((packet.TcpFlags & TcpFlags.Fin) != 0 ? 1 : 0)).After(edge) || (!packet.Sequence.After(edge) && !HasUnread);
+    }
+
+    private static bool IsPureAck(PacketBuffer packet) => (packet.TcpFlags & TcpFlags.Ack) != 0 && packet.Sequence == packet.EndSequence;
 
     /// <summary>A peer that closed its end resets with the sequence number before its FIN (RFC 5961 3.2, as Linux and macOS need it).</summary>
     private bool IsResetAtFin(PacketBuffer packet) =>
@@ -324,31 +335,29 @@ internal sealed partial class TcpConnection
         return packet.Sequence == _outOfOrder.HighestSacked(_rcvNxt);
     }
 
-    /// <summary>RFC 7323 5.5: after so long the peer's millisecond clock may have wrapped, and what is remembered of it is worth nothing.</summary>
-    private const long PawsLifetime = 24L * 24 * 3600 * Nanos.PerSecond;
+    /// <summary>RFC 7323 5.5: after so long the peer's clock may have wrapped, even one that counts microseconds (Linux), and what is remembered of it is worth nothing.</summary>
+    private const long PawsLifetime = int.MaxValue / 1_000_000 * Nanos.PerSecond;
 
     /// <summary>RFC 7323 5.3: the timestamp runs backwards, and it is neither a harmless reordered ACK nor so long ago that the clock may have wrapped.</summary>
     private bool IsPawsReject(PacketBuffer packet, long now)
     {
-        if ((int)(_tsRecent - packet.Options.TsVal) <= 0)
+        // One tick back is no older: clocks of several processors may differ by it (Linux: TCP_PAWS_WINDOW).
+        if ((int)(_tsRecent - packet.Options.TsVal) <= 1 || HasForgottenTsRecent(now))
         {
             return false;
         }
 
-        if (now - _tsRecentNanos >= PawsLifetime || _tsRecent == 0)
-        {
-            return false;
-        }
-
-        bool disorderedAck = packet.Sequence == packet.EndSequence && packet.Sequence == _rcvNxt && packet.Acknowledgment == _sndUna
+        bool disorderedAck = IsPureAck(packet) && packet.Sequence == _rcvNxt && packet.Acknowledgment == _sndUna && !IsWindowNews(packet, packet.Window << _sndWscale)
             && (int)(_tsRecent - packet.Options.TsVal) <= Rtt.RtoNanos / Nanos.PerMillisecond * 1200 / 1000;
         return !disorderedAck;
     }
 
+    private bool HasForgottenTsRecent(long now) => _tsRecent == 0 || now - _tsRecentNanos >= PawsLifetime;
+
     /// <summary>RFC 7323 4.3: TS.Recent moves only with a segment that covers the last byte we acknowledged.</summary>
     private void UpdateTsRecent(PacketBuffer packet, long now)
     {
-        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && ((int)(_rcvTsVal - _tsRecent) >= 0 || now - _tsRecentNanos >= PawsLifetime))
+        if (_sawTimestamp && packet.Sequence.AtOrBefore(_rcvWup) && ((int)(_rcvTsVal - _tsRecent) >= 0 || HasForgottenTsRecent(now)))
         {
             _tsRecent = _rcvTsVal;
             _tsRecentNanos = now;

@@ -52,7 +52,9 @@ internal sealed partial class TcpConnection
                 _pingPong = 0;
                 if (State is TcpConnectionState.Established or TcpConnectionState.CloseWait && _ackScheduled)
                 {
-                    SendAckNow();
+                    // What waits is sent as after a read of the peer's write: not while some of it is unread (Linux).
+                    _writeEnds = Math.Max(_writeEnds, 1);
+                    AfterRead(copied: 1);
                 }
             }
             else

@@ -468,7 +468,7 @@ internal sealed partial class TcpConnection
         var options = default(TcpOptions);
         if ((flags & TcpFlags.Syn) != 0)
         {
-            BuildSynOptions(ref options, (flags & TcpFlags.Ack) != 0, now);
+            BuildSynOptions(ref options, now);
         }
         else
         {

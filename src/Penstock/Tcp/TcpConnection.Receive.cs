@@ -244,7 +244,8 @@ internal sealed partial class TcpConnection
         bool now = false;
         if (_ackScheduled)
         {
-            now = _rcvNxt.Since(_rcvWup) > _receiveMss || (copied > 0 && !IsInteractive && Memory.ReceiveAlloc == 0 && _quickAcks > 0);
+            // The peer's write has been read to its end: it may wait for the ACK (Linux: ICSK_ACK_PUSHED, and PUSHED2 also in a conversation).
+            now = _rcvNxt.Since(_rcvWup) > _receiveMss || (copied > 0 && Memory.ReceiveAlloc == 0 && (_writeEnds > 1 || (_writeEnds > 0 && !IsInteractive)));
         }
 
         if (!now && copied > 0 && !_finReceived)

@@ -1,6 +1,8 @@
 using Penstock.Accounting;
+using Penstock.Buffers;
 using Penstock.Tcp.Congestion;
 using Penstock.Time;
+using Penstock.Wire;
 
 namespace Penstock.Tcp;
 
@@ -15,12 +17,16 @@ internal sealed partial class TcpConnection
     private int _windowClamp = int.MaxValue;
     private int _rcvSsthresh;
     private int _receiveMss = 536;
+    private int _lastShortSegment;
+
+    /// <summary>Ends of the peer's writes seen since our last ACK, as far as two: who reads up to there can answer nothing that the peer still waits to send.</summary>
+    private int _writeEnds;
 
     // --- Dynamic right-sizing: how much the application took in the last round trip.
     private long _rcvRttNanos;
     private long _rcvRttSampleNanos;
-    private Wire.SequenceNumber _rcvRttSequence;
-    private Wire.SequenceNumber _rcvSpaceSequence;
+    private SequenceNumber _rcvRttSequence;
+    private SequenceNumber _rcvSpaceSequence;
     private long _rcvSpaceNanos;
     private int _rcvSpace;
 
@@ -44,10 +50,10 @@ internal sealed partial class TcpConnection
     /// Where segments that the peer may have sent in good faith end: behind the window, or behind one that was promised and taken back (RFC 7323 2.4). Its data may find no memory, but its ACKs count: two ends
     /// that both took windows back would else refuse each other's ACKs, which come from beyond, for ever.
     /// </summary>
-    private Wire.SequenceNumber AcceptableEdge => _windowRetracted ? _promisedEdge : _rcvNxt + (int)OfferedWindow();
+    private SequenceNumber AcceptableEdge => _windowRetracted ? _promisedEdge : _rcvNxt + (int)OfferedWindow();
 
     private bool _windowRetracted;
-    private Wire.SequenceNumber _promisedEdge;
+    private SequenceNumber _promisedEdge;
 
     /// <summary>Chooses the window of a segment about to go, notes the promise and returns the header's field.</summary>
     private ushort SelectWindow()
@@ -61,11 +67,11 @@ internal sealed partial class TcpConnection
             // has something to read, it stays so: the next ACK would only promise again what will be dropped again.
             _noReceiveMemory = HasUnread && (Memory.UnderPressure || Pool.IsCrowded);
             next = 0;
-            if (current > 0 && !_windowRetracted)
-            {
-                _windowRetracted = true;
-                _promisedEdge = _rcvNxt + (int)current;
-            }
+            Retract(current);
+        }
+        else if (next < current && MayShrink)
+        {
+            Retract(current);
         }
         else if (next < current)
         {
@@ -102,10 +108,30 @@ internal sealed partial class TcpConnection
         return (ushort)field;
     }
 
+    /// <summary>The peer may have sent up to here already, and is believed that (RFC 7323 2.4).</summary>
+    private void Retract(uint offered)
+    {
+        if (offered > 0 && !_windowRetracted)
+        {
+            _windowRetracted = true;
+            _promisedEdge = _rcvNxt + (int)offered;
+        }
+    }
+
+    /// <summary>net.ipv4.tcp_shrink_window: memory decides, not what was promised. Unscaled windows, which Linux leaves out of it, stay as they are.</summary>
+    private bool MayShrink => _tcp.Settings.ShrinkWindow && _rcvWscale > 0;
+
     private uint ComputeWindow()
     {
         int mss = _receiveMss;
+        bool shrinks = MayShrink;
+        int unit = 1 << _rcvWscale;
         int free = FreeWindow();
+        if (shrinks)
+        {
+            free &= -unit;
+        }
+
         int allowed = FullWindow();
         int full = Math.Min(_windowClamp, allowed);
         if (mss > full)
@@ -125,8 +151,8 @@ internal sealed partial class TcpConnection
                 ClampWindow();
             }
 
-            free = free >> _rcvWscale << _rcvWscale;
-            if (free < allowed >> 4 || free < mss)
+            free &= -unit;
+            if (free < allowed >> 4 || free < mss || (shrinks && free < unit))
             {
                 return 0;
             }
@@ -135,8 +161,7 @@ internal sealed partial class TcpConnection
         free = Math.Min(free, _rcvSsthresh);
         if (_rcvWscale > 0)
         {
-            int unit = 1 << _rcvWscale;
-            return (uint)((free + unit - 1) & ~(unit - 1));
+            return (uint)((free + unit - 1) & -unit);
         }
 
         // Without scaling the window moves by whole segments (RFC 1122 4.2.3.3).
@@ -161,6 +186,25 @@ internal sealed partial class TcpConnection
         }
     }
 
+    /// <summary>
+    /// The buffer is full although no more came than was offered, or the application has made it smaller: it grows to what is in it, where it may, else two segments are offered until data shows
+    /// what fits (Linux: tcp_clamp_window).
+    /// </summary>
+    private void FitWindowToFullBuffer()
+    {
+        _quickAcks = 0;
+        int limit = _tcp.Settings.ReceiveBufferMax;
+        if (!Memory.ReceiveBufferLocked && Memory.ReceiveBuffer < limit && !PressureForbidsGrowth && _tcp.Memory.AllocatedPages < _tcp.Memory.LowPages)
+        {
+            Memory.ReceiveBuffer = (int)Math.Min(Memory.ReceiveAlloc, limit);
+        }
+
+        if (Memory.ReceiveAlloc > Memory.ReceiveBuffer)
+        {
+            _rcvSsthresh = Math.Min(_windowClamp, 2 * _advertisedMss);
+        }
+    }
+
     /// <summary>The window of the SYN and the scale that goes with it (RFC 7323 2.3).</summary>
     private void SelectSynWindow(int mss, bool scalingAllowed)
     {
@@ -170,10 +214,21 @@ internal sealed partial class TcpConnection
         _rcvSsthresh = (int)_rcvWnd;
     }
 
-    /// <summary>Learns the peer's segment size and how much memory a byte of payload costs, from full-sized segments.</summary>
-    private void MeasureReceived(int length, int segmentSize, int trueSize)
+    /// <summary>A first guess at the size of the peer's segments, until some come (Linux: tcp_initialize_rcv_mss).</summary>
+    private void GuessReceiveMss() =>
+        _receiveMss = Math.Max(88, Math.Min(Math.Min(_advertisedMss, SegmentPayload()), (int)Math.Min(_rcvWnd / 2, 536)));
+
+    /// <summary>
+    /// Learns the peer's segment size and how much memory a byte of payload costs, from full-sized segments. A shorter one says where a write of the peer ended; only two in a row of one length, and not pushed
+    /// unless they are of a usual size, say that its segments have become shorter (Linux: tcp_measure_rcv_mss).
+    /// </summary>
+    private void MeasureReceived(PacketBuffer packet)
     {
-        int size = segmentSize > 0 ? segmentSize : length;
+        int length = packet.Length;
+        int trueSize = packet.TrueSize;
+        int size = packet.GsoSize > 0 ? packet.GsoSize : length;
+        int lastShort = _lastShortSegment;
+        _lastShortSegment = 0;
         if (size >= _receiveMss)
         {
             if (size != _receiveMss || trueSize > 0)
@@ -191,11 +246,27 @@ internal sealed partial class TcpConnection
             }
 
             _receiveMss = Math.Min(size, _advertisedMss > 0 ? _advertisedMss : size);
+            if ((packet.TcpFlags & TcpFlags.Psh) != 0)
+            {
+                _writeEnds = Math.Max(_writeEnds, 1);
+            }
+
+            return;
         }
-        else if (size >= 88 && _receiveMss == 536 && size < 536)
+
+        // SACK blocks take room from a full segment's payload.
+        size += TcpOptionsWriter.SackLength(packet.Options.SackCount);
+        if (size >= 536 || (size >= 88 && (packet.TcpFlags & (TcpFlags.Psh | TcpFlags.Fin | TcpFlags.Urg)) == 0))
         {
-            _receiveMss = size;
+            _lastShortSegment = size;
+            if (size == lastShort)
+            {
+                _receiveMss = size;
+                return;
+            }
         }
+
+        _writeEnds = Math.Min(_writeEnds + 1, 2);
     }
 
     /// <summary>Opens the offered window as data arrives in segments that use memory well (Linux: tcp_grow_window).</summary>
@@ -208,13 +279,32 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        int step = WindowFromSpace(trueSize) <= length ? 2 * _advertisedMss : 2 * Math.Min(length, _advertisedMss) >> 1;
+        int step = WindowFromSpace(trueSize) <= length ? 2 * _advertisedMss : StepInWastefulSegments(length, trueSize);
         if (step > 0)
         {
             step = Math.Max(step, 2 * length);
             _rcvSsthresh += Math.Min(room, step);
             _quickAcks |= 1;
         }
+    }
+
+    /// <summary>
+    /// Segments that take more memory than they are worth open the window only while it is small: each doubling of the waste halves the share of the largest buffer up to which they may (Linux: __tcp_grow_window).
+    /// </summary>
+    private int StepInWastefulSegments(int length, int trueSize)
+    {
+        int worth = WindowFromSpace(trueSize) >> 1;
+        for (int window = WindowFromSpace(_tcp.Settings.ReceiveBufferMax) >> 1; _rcvSsthresh <= window; window >>= 1)
+        {
+            if (worth <= length)
+            {
+                return 2 * _receiveMss;
+            }
+
+            worth >>= 1;
+        }
+
+        return 0;
     }
 
     /// <summary>Receiver's round-trip time without timestamps: one window of data takes one round trip.</summary>
@@ -234,19 +324,16 @@ internal sealed partial class TcpConnection
         _rcvRttSampleNanos = now;
     }
 
+    /// <summary>A shorter sample is believed at once. A longer one may only be the application's: without timestamps always, with them while it has something to read (Linux).</summary>
     private void UpdateReceiverRtt(long sample, bool fromTimestamps)
     {
-        if (_rcvRttNanos == 0)
+        if (_rcvRttNanos == 0 || sample < _rcvRttNanos)
         {
             _rcvRttNanos = sample;
         }
-        else if (fromTimestamps)
+        else if (fromTimestamps && ReadableBytes <= 0)
         {
             _rcvRttNanos += (sample - _rcvRttNanos) >> 3;
-        }
-        else
-        {
-            _rcvRttNanos = Math.Min(_rcvRttNanos, sample);
         }
     }
 
@@ -261,15 +348,16 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        // What a pipe reader holds has not been read.
-        int copied = (_copiedSeq - _heldBytes).Since(_rcvSpaceSequence);
+        // What a pipe reader holds has not been read. What waits to be read counts against it: room is no use to an application that does not keep up (Linux).
+        SequenceNumber read = _copiedSeq - _heldBytes;
+        int copied = read.Since(_rcvSpaceSequence) - Math.Max(0, _rcvNxt.Since(read));
         if (copied > _rcvSpace)
         {
             GrowReceiveBuffer(copied);
             _rcvSpace = copied;
         }
 
-        _rcvSpaceSequence = _copiedSeq - _heldBytes;
+        _rcvSpaceSequence = read;
         _rcvSpaceNanos = now;
     }
 

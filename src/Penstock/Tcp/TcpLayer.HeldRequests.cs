@@ -122,10 +122,8 @@ internal sealed partial class TcpLayer
         Worker worker = request.Worker!;
         long now = worker.NowNanos;
         request.Iss = held.RecycledIss ?? InitialSequence(request.Key, now);
-        request.SentNanos = now;
         held.IsAnswered = true;
-        SendSynAck(request, now);
-        worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(0));
+        SendFirstSynAck(request, worker, now);
     }
 
     /// <summary>The application does not want it, or nobody does any more. Any thread.</summary>

@@ -63,9 +63,12 @@ internal sealed partial class TcpLayer
         }
 
         long now = worker.NowNanos;
-        bool full = listener.Requests >= Math.Min(listener.Backlog, Settings.MaxSynBacklog);
-        bool cookie = Settings.SynCookies == 2 || (full && Settings.SynCookies == 1);
-        if (full && !cookie)
+        bool full = listener.Requests >= listener.Backlog;
+
+        // A peer that comes back from TIME-WAIT is known to be there. Without cookies a quarter of the requests that there may be is kept free (Linux keeps it for peers it knows).
+        bool cookie = recycledIss is null && (Settings.SynCookies == 2 || (full && Settings.SynCookies == 1));
+        bool tight = Settings.SynCookies == 0 && recycledIss is null && Settings.MaxSynBacklog - listener.Requests < Settings.MaxSynBacklog >> 2;
+        if ((full && !cookie && recycledIss is null) || tight)
         {
             counters.Add(StackCounter.TcpReqQFullDrop);
             counters.Add(StackCounter.ListenDrops);
@@ -105,7 +108,12 @@ internal sealed partial class TcpLayer
         }
 
         listener.AddRequest();
-        request.SentNanos = now;
+        SendFirstSynAck(request, worker, now);
+    }
+
+    private void SendFirstSynAck(SynReceivedEntry request, Worker worker, long now)
+    {
+        request.FirstSentNanos = now;
         SendSynAck(request, now);
         worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(0));
     }
@@ -158,6 +166,12 @@ internal sealed partial class TcpLayer
             {
                 options.TsVal = SynCookies.EncodeOptions((uint)(now / Nanos.PerMillisecond), request) + request.TimestampOffset;
             }
+
+            request.LastTsVal = options.TsVal;
+            if (request.Retransmits == 0)
+            {
+                request.FirstTsVal = options.TsVal;
+            }
         }
 
         // A cookie remembers nothing by itself: scale and SACK survive only in the timestamp (Linux does the same).
@@ -182,6 +196,14 @@ internal sealed partial class TcpLayer
         });
     }
 
+    private void SendSynAckAgain(SynReceivedEntry request, long now)
+    {
+        request.Retransmits++;
+        _stack.Counters.Add(StackCounter.TcpSynRetrans);
+        _stack.Counters.Add(StackCounter.TcpRetransSegs);
+        SendSynAck(request, now);
+    }
+
     /// <summary>A segment for a request that was answered: its ACK makes a connection (RFC 9293 3.10.7.4 in SYN-RECEIVED).</summary>
     private void OnRequestSegment(SynReceivedEntry request, PacketBuffer packet, Worker worker)
     {
@@ -193,31 +215,37 @@ internal sealed partial class TcpLayer
 
         long now = worker.NowNanos;
         TcpFlags flags = packet.TcpFlags;
-        if (packet.Options.HasTimestamps && request.TimestampsOk && (int)(request.TsRecent - packet.Options.TsVal) > 0 && (flags & TcpFlags.Rst) == 0)
+        bool timed = packet.Options.HasTimestamps && request.TimestampsOk;
+        bool old = timed && (flags & TcpFlags.Rst) == 0 && request.TsRecent != 0 && (int)(request.TsRecent - packet.Options.TsVal) > 0;
+        if ((flags & (TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack)) == TcpFlags.Syn && packet.Sequence == request.Irs && !old)
         {
-            _stack.Counters.Add(StackCounter.PawsEstab);
-            ReplyWithRequestAck(request, now);
-            packet.Free();
-            return;
-        }
-
-        if ((flags & (TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack)) == TcpFlags.Syn && packet.Sequence == request.Irs)
-        {
-            // The SYN again: so goes the answer.
+            // The SYN again: so goes the answer, and the next one waits its time from here (Linux).
             if (MayAnswer(request, now))
             {
-                SendSynAck(request, now);
+                SendSynAckAgain(request, now);
+                worker.Timers.Cancel(request.Timer(this));
+                worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Timeouts));
             }
 
             packet.Free();
             return;
         }
 
-        if (!IsInWindow(packet, request.RcvNxt, request.RcvNxt + (int)request.Window))
+        if ((flags & (TcpFlags.Ack | TcpFlags.Rst)) == TcpFlags.Ack && packet.Acknowledgment != request.Iss + 1)
         {
+            // Whatever else it is, it is none of this request's (Linux looks at this first). The request lives on.
+            ReplyToUnknown(packet, worker);
+            packet.Free();
+            return;
+        }
+
+        bool echoesOther = timed && packet.Options.TsEcr != 0 && packet.Options.TsEcr - request.FirstTsVal > request.LastTsVal - request.FirstTsVal;
+        if (old || echoesOther || !IsInWindow(packet, request.RcvNxt, request.RcvNxt + (int)request.Window))
+        {
+            _stack.Counters.Add(StackCounter.PawsEstab, old ? 1 : 0);
             if ((flags & TcpFlags.Rst) == 0)
             {
-                ReplyWithRequestAck(request, now);
+                ReplyWithRequestAck(request, packet, now);
             }
 
             packet.Free();
@@ -234,7 +262,7 @@ internal sealed partial class TcpLayer
             }
             else
             {
-                ReplyWithRequestAck(request, now);
+                ReplyWithRequestAck(request, packet, now);
             }
 
             packet.Free();
@@ -253,13 +281,6 @@ internal sealed partial class TcpLayer
 
         if ((flags & TcpFlags.Ack) == 0)
         {
-            packet.Free();
-            return;
-        }
-
-        if (packet.Acknowledgment != request.Iss + 1)
-        {
-            ReplyToUnknown(packet, worker);
             packet.Free();
             return;
         }
@@ -371,9 +392,11 @@ internal sealed partial class TcpLayer
         return true;
     }
 
-    private void ReplyWithRequestAck(SynReceivedEntry request, long now)
+    private void ReplyWithRequestAck(SynReceivedEntry request, PacketBuffer packet, long now)
     {
-        if (!MayAnswer(request, now))
+        // Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that.
+        bool isLimited = packet.EndSequence == packet.Sequence || (packet.TcpFlags & TcpFlags.Syn) != 0;
+        if (isLimited && !MayAnswer(request, now))
         {
             return;
         }
@@ -435,10 +458,7 @@ internal sealed partial class TcpLayer
 
         if (DeferAccept.Resends(request))
         {
-            request.Retransmits++;
-            _stack.Counters.Add(StackCounter.TcpSynRetrans);
-            _stack.Counters.Add(StackCounter.TcpRetransSegs);
-            SendSynAck(request, now);
+            SendSynAckAgain(request, now);
         }
 
         request.Timeouts++;

@@ -115,33 +115,30 @@ internal sealed partial class TcpLayer
             _stack.Counters.Add(StackCounter.PawsEstab);
         }
 
-        if ((flags & TcpFlags.Rst) != 0)
+        bool isReset = (flags & TcpFlags.Rst) != 0;
+        bool isInWindow = !old && packet.Sequence == entry.RcvNxt && (isReset || packet.EndSequence == packet.Sequence);
+        if (isInWindow && isReset && !Settings.Rfc1337)
         {
             // RFC 1337: a reset may be an old one; Linux lets it end the wait unless told otherwise.
-            if (!old && packet.Sequence == entry.RcvNxt && !Settings.Rfc1337)
-            {
-                EndTimeWait(entry);
-            }
-
+            EndTimeWait(entry);
             packet.Free();
             return;
         }
 
-        if (!old && packet.Options.HasTimestamps && packet.Sequence.AtOrBefore(entry.RcvNxt))
+        if (isInWindow && packet.Options.HasTimestamps)
         {
             entry.TsRecent = packet.Options.TsVal;
             entry.TsRecentNanos = now;
         }
 
-        bool pureAckInWindow = packet.Sequence == entry.RcvNxt && packet.EndSequence == packet.Sequence && !old;
-        if (!old && (flags & TcpFlags.Fin) != 0)
+        if (!isReset && (isInWindow || old || (flags & TcpFlags.Ack) != 0))
         {
-            // The peer's FIN again: our ACK was lost, so the wait begins anew (RFC 9293 3.10.7.4, eighth), whether or not this one may be answered.
+            // The peer is still there, and may not have heard our last ACK: the wait begins anew (RFC 9293 3.10.7.4, eighth, for its FIN; Linux for any segment but a SYN, which may be of a new connection).
             worker.Timers.Cancel(entry.Timer(this));
             worker.Arm(entry.Timer(this), now + TimeWaitNanos);
         }
 
-        if (!pureAckInWindow && (flags & (TcpFlags.Ack | TcpFlags.Syn)) != 0)
+        if (!isReset && !isInWindow)
         {
             // Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that.
             bool isLimited = packet.EndSequence == packet.Sequence || (flags & TcpFlags.Syn) != 0;

@@ -44,6 +44,9 @@ internal sealed class TcpSettings
     public bool Timestamps = true;
     public bool WindowScaling = true;
     public bool ModerateReceiveBuffer = true;
+
+    /// <summary>net.ipv4.tcp_shrink_window.</summary>
+    public bool ShrinkWindow;
     public bool SlowStartAfterIdle = true;
     public bool StandardUrgent;
     public bool Rfc1337;

@@ -47,7 +47,7 @@ public class FloodTests
 
         peer.SynOptions = new TcpOptions
         {
-            HasMss = true, Mss = 1400, HasTimestamps = true, TsVal = 5000, SackPermitted = true, HasWindowScale = true, WindowScale = 9,
+            HasMss = true, Mss = 1442, HasTimestamps = true, TsVal = 5000, SackPermitted = true, HasWindowScale = true, WindowScale = 9,
         };
         peer.SendSyn();
         RawPeer.Seen answer = Assert.Single(peer.Take());
@@ -61,7 +61,7 @@ public class FloodTests
         TcpInfo info = socket.GetInfo();
         Assert.Equal(9, info.WindowScale.Send);
         Assert.True(info.Sack && info.Timestamps);
-        Assert.Equal(1400 - 12, info.SendMss);
+        Assert.Equal(1440 - 12, info.SendMss);
         Assert.Equal(1, peer.Stack.GetCounter(StackCounter.SyncookiesRecv));
         socket.Dispose();
         listener.Dispose();

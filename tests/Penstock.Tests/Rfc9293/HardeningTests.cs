@@ -51,7 +51,16 @@ public class HardeningTests
         peer.Send(TcpFlags.Ack, 1, unchecked(0u - 70_000u), length: 10);
         peer.Expect(TcpFlags.Ack, 1, 1);
         Assert.True(peer.Read() < 0);
+
+        // Nor from before what was ever acknowledged (Linux).
+        peer.Wait(1000);
         peer.Send(TcpFlags.Ack, 1, unchecked(0u - 60_000u), length: 10);
+        peer.Expect(TcpFlags.Ack, 1, 1);
+        Assert.True(peer.Read() < 0);
+        peer.Write(100);
+        peer.Expect(TcpFlags.Ack | TcpFlags.Psh, 1, 1, 100);
+        peer.Send(TcpFlags.Ack, 1, 101);
+        peer.Send(TcpFlags.Ack, 1, 1, length: 10);
         Assert.Equal(10, peer.Read());
     }
 

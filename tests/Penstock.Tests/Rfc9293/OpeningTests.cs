@@ -123,14 +123,16 @@ public class OpeningTests
     }
 
     [Fact]
-    public void Data_on_a_SYN_ACK_and_on_the_third_segment_is_taken()
+    public void Data_on_the_third_segment_is_taken_and_on_a_SYN_ACK_left_to_come_again()
     {
         using var peer = new RawPeer();
         Task<TcpSocket> connecting = peer.Connect();
         peer.Expect(TcpFlags.Syn, 0);
         peer.Send(TcpFlags.SynAck, 0, 1, length: 3, options: RawPeer.SynOptions());
-        peer.Expect(TcpFlags.Ack, 1, 4);
+        peer.Expect(TcpFlags.Ack, 1, 1);
         peer.Socket = peer.Done(connecting);
+        Assert.True(peer.Read() < 0);
+        peer.Send(TcpFlags.Ack, 1, 1, length: 3);
         Assert.Equal(3, peer.Read());
 
         using var other = new RawPeer();

@@ -72,10 +72,15 @@ public class WindowTests
         uint next = FillWindow(peer);
         peer.Write(100);
         peer.All(1);
-        peer.Send(TcpFlags.Ack | TcpFlags.Urg, next, 101, length: 1, urgent: 1);
-        Assert.Equal(0, peer.Socket.GetInfo().SendQueue);
         byte[] one = new byte[1];
-        Assert.Equal(1, peer.Read(one, out _, TcpReceiveFlags.OutOfBand));
+        peer.Read(one, out SocketError none, TcpReceiveFlags.OutOfBand);
+        Assert.Equal(SocketError.InvalidArgument, none);
+        peer.Send(TcpFlags.Ack | TcpFlags.Urg, next, 101, urgent: 1);
+        Assert.Equal(0, peer.Socket.GetInfo().SendQueue);
+
+        // The byte itself has no room yet; that there will be one is known.
+        Assert.True(peer.Read(one, out SocketError soon, TcpReceiveFlags.OutOfBand) < 0);
+        Assert.Equal(SocketError.Success, soon);
         peer.Send(TcpFlags.Rst, next);
         Assert.Equal(TcpConnectionState.Closed, peer.Socket.State);
     }

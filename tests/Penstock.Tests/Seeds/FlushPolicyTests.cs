@@ -16,7 +16,7 @@ public class FlushPolicyTests
     [Trait("Requirement", "R1.16")]
     [Trait("Requirement", "T9")]
     [InlineData(0, 1000, 400, 600, 900, 1100)]
-    [InlineData(16, 0, 30, 40, 60, 110)]
+    [InlineData(16, 0, 30, 45, 60, 125)]
     [InlineData(1, 0, 2, 7, 4, 10)]
     [InlineData(16, 1000, 0.1, 0.8, 0.1, 2)]
     public void A_ping_waits_for_its_ACK_as_long_as_the_policy_lets_it(

@@ -36,6 +36,14 @@ internal sealed class SendState
         }
     }
 
+    /// <summary>Counts the timeouts of the SYN-ACK that this connection came from.</summary>
+    public void OnTimeoutsBefore(int timeouts, long nanos)
+    {
+        Timeouts = timeouts;
+        TimeoutRecoveries = 1;
+        TimeoutNanos = nanos;
+    }
+
     /// <summary>What followed a timeout is over.</summary>
     public void EndTimeouts(long now)
     {
