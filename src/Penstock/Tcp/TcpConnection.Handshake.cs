@@ -37,7 +37,7 @@ internal sealed partial class TcpConnection
 
         SelectSynWindow(_advertisedMss, _tcp.Settings.WindowScaling);
         _timestampsOk = false;
-        Cwnd.StampNanos = Now;
+        Cwnd.StampNanos = _connectNanos = Now;
         SetState(TcpConnectionState.SynSent);
         PacketBuffer? syn = Pool.RentBuffer(forced: true);
         if (syn is null)
@@ -147,7 +147,7 @@ internal sealed partial class TcpConnection
         StartReceiveSpace(now);
         _rcvRttSequence = _rcvNxt;
         ExpandSendBuffer();
-        ArmKeepAlive();
+        ArmKeepAlive(now);
         Notify(SocketEvents.Connected | SocketEvents.Writable);
         Listener?.OnChildEstablished(this);
     }
@@ -302,7 +302,7 @@ internal sealed partial class TcpConnection
             _sndUna = packet.Acknowledgment;
             TakeSynAck(now);
             StopRetransmitTimer();
-            ForgetTries();
+            _retransmits = 0;
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
             Cwnd.Window = retransmitted ? 1 : CongestionWindow.Initial;

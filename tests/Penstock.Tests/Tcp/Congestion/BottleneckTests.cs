@@ -26,8 +26,8 @@ public class BottleneckTests
          4 flows: utilization 0.97, Jain 0.99, retransmitted 0.004, timeouts 0
          8 flows: utilization 0.97, Jain 0.98, retransmitted 0.013, timeouts 0
         16 flows: utilization 0.97, Jain 0.98, retransmitted 0.037, timeouts 0
-        32 flows: utilization 0.96, Jain 0.98, retransmitted 0.088, timeouts 19
-        64 flows: utilization 0.97, Jain 0.95, retransmitted 0.180, timeouts 253
+        32 flows: utilization 0.97, Jain 0.98, retransmitted 0.087, timeouts 9
+        64 flows: utilization 0.97, Jain 0.97, retransmitted 0.181, timeouts 270
         """;
 
     private const string RenoTable = """
@@ -36,8 +36,8 @@ public class BottleneckTests
          4 flows: utilization 0.97, Jain 0.99, retransmitted 0.006, timeouts 0
          8 flows: utilization 0.97, Jain 1.00, retransmitted 0.017, timeouts 0
         16 flows: utilization 0.97, Jain 0.99, retransmitted 0.047, timeouts 1
-        32 flows: utilization 0.96, Jain 0.99, retransmitted 0.105, timeouts 5
-        64 flows: utilization 0.97, Jain 0.97, retransmitted 0.203, timeouts 259
+        32 flows: utilization 0.97, Jain 0.98, retransmitted 0.105, timeouts 12
+        64 flows: utilization 0.96, Jain 0.96, retransmitted 0.199, timeouts 221
         """;
 
     [Theory]
