@@ -27,11 +27,7 @@ internal static class NumberedOptions
         (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 11 or 15) or (LevelTcp, 36) => static _ => { },
         (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
         (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
-        (LevelSocket, 9) => c =>
-        {
-            c.KeepAlive = value != 0;
-            c.ArmKeepAlive();
-        },
+        (LevelSocket, 9) => c => c.KeepAlive = value != 0,
         (LevelSocket, 10) => c => c.UrgentInline = value != 0,
         (LevelSocket, 18) => c => c.ReceiveLowWater = value < 0 ? int.MaxValue : (int)value,
         (LevelSocket, 47) => c => c.MaximumPacingRate = value < 0 ? Tcp.Pacing.Pacer.Unlimited : value,
@@ -42,11 +38,7 @@ internal static class NumberedOptions
         (LevelTcp, 1) => c => c.NoDelay = value != 0,
         (LevelTcp, 2) => c => c.MaximumSegment = (int)value,
         (LevelTcp, 3) => c => c.Cork = value != 0,
-        (LevelTcp, 4) => c =>
-        {
-            c.KeepAliveIdleNanos = value * Nanos.PerSecond;
-            c.ArmKeepAlive();
-        },
+        (LevelTcp, 4) => c => c.KeepAliveIdleNanos = value * Nanos.PerSecond,
         (LevelTcp, 5) => c => c.KeepAliveIntervalNanos = value * Nanos.PerSecond,
         (LevelTcp, 6) => c => c.KeepAliveProbes = (int)value,
         (LevelTcp, 7) => c => c.SynRetries = (int)value,

@@ -60,11 +60,7 @@ public sealed partial class TcpSocket
     public bool KeepAlive
     {
         get => _connection.KeepAlive;
-        set => Change(value, static (connection, on) =>
-        {
-            connection.KeepAlive = on;
-            connection.ArmKeepAlive();
-        });
+        set => Change(value, static (connection, on) => connection.KeepAlive = on);
     }
 
     /// <summary>What <see cref="Dispose"/> does with data that is not delivered yet: enabled with 0 seconds it resets the connection (SO_LINGER). Other times do not make Dispose wait; use <see cref="CloseAsync"/>.</summary>
@@ -75,7 +71,7 @@ public sealed partial class TcpSocket
     }
 
     /// <summary>
-    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission,
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission, of an open from the start,
     /// and from the first probe of a window that the peer keeps shut, even while the peer answers.
     /// </summary>
     public TimeSpan UserTimeout
@@ -114,11 +110,7 @@ public sealed partial class TcpSocket
     public TimeSpan KeepAliveIdle
     {
         get => Span(_connection.KeepAliveIdleNanos);
-        set => Change(NotNegative(value), static (connection, nanos) =>
-        {
-            connection.KeepAliveIdleNanos = nanos;
-            connection.ArmKeepAlive();
-        });
+        set => Change(NotNegative(value), static (connection, nanos) => connection.KeepAliveIdleNanos = nanos);
     }
 
     /// <summary>Time between keepalive probes (TCP_KEEPINTVL); zero as for <see cref="KeepAliveIdle"/>.</summary>

@@ -77,7 +77,7 @@ internal sealed partial class TcpConnection
         outcome.CongestionEcho = _ecn.IsEcho(packet.TcpFlags) && Keeps(Omission.CongestionEchoReduces);
         if (outcome.Advanced)
         {
-            ForgetTries();
+            _retransmits = 0;
         }
 
         int packetsBefore = _packetsOut;
@@ -186,13 +186,6 @@ internal sealed partial class TcpConnection
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {
-                if (_sndWnd == 0 && !IsOrphan)
-                {
-                    // What was tried against a closed window says nothing about the path: from here on tries count anew. An orphan's always count, or a peer could
-                    // keep it for ever with windows that open and shut.
-                    ForgetTries();
-                }
-
                 _sndWnd = window;
                 if (_writeQueue.First is not null)
                 {
@@ -215,7 +208,7 @@ internal sealed partial class TcpConnection
             outcome.BytesAcked = packet.Acknowledgment.Since(_sndUna);
             _bytesAcked += outcome.BytesAcked - (State == TcpConnectionState.SynReceived ? 1 : 0);
             _sndUna = packet.Acknowledgment;
-            if (_urgentMode && _sndUp.Before(_sndUna))
+            if (_urgentMode && _sndUp.AtOrBefore(_sndUna))
             {
                 _urgentMode = false;
             }
@@ -284,6 +277,7 @@ internal sealed partial class TcpConnection
             if ((buffer.TcpFlags & TcpFlags.Syn) != 0)
             {
                 outcome.SynAcked = true;
+                recovery.FirstRetransmitNanos = 0;
             }
             else
             {

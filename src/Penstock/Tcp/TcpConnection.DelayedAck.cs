@@ -207,12 +207,7 @@ internal sealed partial class TcpConnection
             delay = Math.Min(delay, most);
         }
 
-        delay = Math.Clamp(delay, AckTimeoutMin, AckTimeoutMax);
-        if (_rare is { DelayedAckMaxNanos: > 0 } rare)
-        {
-            delay = Math.Min(delay, rare.DelayedAckMaxNanos);
-        }
-
+        delay = Math.Min(delay, LongestAckDelayNanos);
         long at = now + delay;
         if (_ackAtNanos != Never)
         {
@@ -227,6 +222,9 @@ internal sealed partial class TcpConnection
 
         Arm(ref _ackAtNanos, at);
     }
+
+    /// <summary>TCP_DELACK_MAX_US, and less than the shortest timeout, by a tick of a millisecond: who chose a short one does not want the peer to choose it in vain (Linux: tcp_delack_max).</summary>
+    private long LongestAckDelayNanos => Math.Min(DelayedAckMaximumNanos, Math.Max(MinimumRtoNanos - Nanos.PerMillisecond, Nanos.PerMillisecond));
 
     private void OnAckTimer(long now)
     {

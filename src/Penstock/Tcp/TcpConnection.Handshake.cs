@@ -12,7 +12,7 @@ namespace Penstock.Tcp;
 internal sealed partial class TcpConnection
 {
     private SocketError _softError;
-    private uint _firstSynTicks;
+    private uint FirstSynTicks => TimestampTicks(_connectNanos);
 
     /// <summary>Millisecond clock of the timestamp option, offset for each connection so that it tells nothing about the host (RFC 7323 5.4).</summary>
     private uint TimestampNow(long now) => TimestampTicks(now) + _tsOffset;
@@ -38,8 +38,7 @@ internal sealed partial class TcpConnection
 
         SelectSynWindow(_advertisedMss, _tcp.Settings.WindowScaling);
         _timestampsOk = false;
-        _firstSynTicks = TimestampTicks(Now);
-        Cwnd.StampNanos = Now;
+        Cwnd.StampNanos = _connectNanos = Now;
         SetState(TcpConnectionState.SynSent);
         PacketBuffer? syn = Pool.RentBuffer(forced: true);
         if (syn is null)
@@ -173,7 +172,7 @@ internal sealed partial class TcpConnection
         StartReceiveSpace(now);
         _rcvRttSequence = _rcvNxt;
         ExpandSendBuffer();
-        ArmKeepAlive();
+        ArmKeepAlive(now);
         Notify(SocketEvents.Connected | SocketEvents.Writable);
         Listener?.OnChildEstablished(this);
     }
@@ -292,7 +291,7 @@ internal sealed partial class TcpConnection
 
             // It echoes none of the timestamps that our SYNs have had.
             if (packet.Options.HasTimestamps && packet.Options.TsEcr != 0
-                && packet.Options.TsEcr - _tsOffset - _firstSynTicks > TimestampTicks(now) - _firstSynTicks)
+                && packet.Options.TsEcr - _tsOffset - FirstSynTicks > TimestampTicks(now) - FirstSynTicks)
             {
                 _stack.Counters.Add(StackCounter.PawsActive);
                 RefuseInSynSent(packet);
@@ -328,11 +327,11 @@ internal sealed partial class TcpConnection
             _sndUna = packet.Acknowledgment;
             TakeSynAck(now);
             StopRetransmitTimer();
-            ForgetTries();
+            _retransmits = 0;
             _backoff = 0;
             Cwnd.Threshold = CongestionWindow.InfiniteThreshold;
             Cwnd.Window = CongestionWindow.Initial;
-            ReduceAfterLostSyns(_firstSynTicks, _timestampsOk ? _rcvTsEcr : null);
+            ReduceAfterLostSyns(FirstSynTicks, _timestampsOk ? _rcvTsEcr : null);
             _ecn.OnSynAck(flags);
             EnterEstablished(packet);
 

@@ -56,7 +56,7 @@ internal sealed partial class TcpConnection
         MinimumRoundTripTime = Span(_minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0),
         ReceiverRoundTripTime = Span(_rcvRttNanos),
         RetransmissionTimeout = Span(_rtoNanos),
-        AckTimeout = Span(_ackTimeoutNanos),
+        AckTimeout = Span(Math.Min(_ackTimeoutNanos, LongestAckDelayNanos)),
         Unacknowledged = _packetsOut,
         Sacked = _sackedOut,
         Lost = _lostOut,

@@ -143,7 +143,11 @@ internal sealed partial class TcpConnection
     public long KeepAliveIdleNanos
     {
         get => _rare is { KeepAliveIdleNanos: > 0 } rare ? rare.KeepAliveIdleNanos : _tcp.Settings.KeepAliveTime * Nanos.PerSecond;
-        set => SetRare(value, 0, static (rare, v) => rare.KeepAliveIdleNanos = v);
+        set
+        {
+            SetRare(value, 0, static (rare, v) => rare.KeepAliveIdleNanos = v);
+            ArmKeepAlive(HeardNanos);
+        }
     }
 
     /// <summary>TCP_KEEPINTVL.</summary>

@@ -172,23 +172,21 @@ internal sealed partial class TcpConnection
     private int CurrentMss()
     {
         RefreshRoute();
-        int options = TransmitOptionsLength();
-        return Math.Max(BoundToHalfWindow(_pathMss) - options, 8);
+        int blocks = Math.Min(_outOfOrder?.SackCount ?? 0, TcpOptionsWriter.SackRoom(SteadyOptionsLength));
+        return Math.Max(SegmentPayload() - TcpOptionsWriter.SackLength(blocks), 8);
     }
 
-    /// <summary>Bytes of options that a data segment sent now carries.</summary>
-    private int TransmitOptionsLength()
-    {
-        int length = _timestampsOk ? TcpOptionsWriter.TimestampsLength : 0;
-        int blocks = Math.Min(_outOfOrder?.SackCount ?? 0, TcpOptionsWriter.SackRoom(length));
-        return length + TcpOptionsWriter.SackLength(blocks);
-    }
+    /// <summary>Bytes of options that every segment carries, whatever else is to be said.</summary>
+    private int SteadyOptionsLength => _timestampsOk ? TcpOptionsWriter.TimestampsLength : 0;
+
+    /// <summary>Payload of a data segment with no more than timestamps among its options (Linux: mss_cache). They take their room first: it is the payload that half of the window bounds.</summary>
+    private int SegmentPayload() => Math.Max(BoundToHalfWindow(_pathMss - SteadyOptionsLength), 8);
 
     /// <summary>Silly-window avoidance towards peers with tiny windows: at most half of the largest window they ever offered.</summary>
     private int BoundToHalfWindow(int size)
     {
         long cutoff = _maxWindow > 536 ? _maxWindow >> 1 : _maxWindow;
-        return cutoff > 0 && size > cutoff ? (int)Math.Max(cutoff, 68 - 20) : size;
+        return cutoff > 0 && size > cutoff ? (int)Math.Max(cutoff, 68 - TcpHeader.MinLength - SteadyOptionsLength) : size;
     }
 
     private int SetSegments(PacketBuffer buffer, int mss)
@@ -220,7 +218,7 @@ internal sealed partial class TcpConnection
 
     private bool NagleAllows(PacketBuffer buffer, int mss, NagleMode nagle) =>
         (nagle & NagleMode.Push) != 0
-        || (_urgentMode && _sndUp.After(buffer.Sequence))
+        || _urgentMode
         || (buffer.TcpFlags & TcpFlags.Fin) != 0
         || !NagleForbids(buffer.Length < mss, nagle);
 
@@ -409,7 +407,7 @@ internal sealed partial class TcpConnection
         }
 
         byte tos = _tos;
-        if (!syn && (flags & TcpFlags.Rst) == 0)
+        if (!syn)
         {
             _ecn.Stamp(newData: packet.Length > 0 && packet.Sequence.AtOrAfter(_sndNxt), ref flags, ref tos);
         }
@@ -444,7 +442,7 @@ internal sealed partial class TcpConnection
             OnAckSent();
         }
 
-        _segmentsOut++;
+        _segmentsOut += packet.SegmentCount;
         long spaceSignals = Volatile.Read(ref _egress.SpaceSignals);
         if (_stack.Ip.Output(packet, _egress, Key.Local, Key.Remote, IpProtocol.Tcp, _timeToLive, tos, DontFragment))
         {

@@ -51,10 +51,6 @@ internal sealed partial class TcpConnection
         return Pacer.RateOf(SegmentPayload(), Math.Max(Cwnd.Window, _packetsOut), percent, Rtt.SmoothedNanos);
     }
 
-    /// <summary>Payload of a data segment with no more than timestamps among its options (Linux: mss_cache).</summary>
-    private int SegmentPayload() =>
-        Math.Max(BoundToHalfWindow(_pathMss) - (_timestampsOk ? Wire.TcpOptionsWriter.TimestampsLength : 0), 8);
-
     /// <summary>An ACK has been worked off: its sample for the congestion control, and the rate that follows from the window it leaves.</summary>
     private void EndAckRates(int newlyLost, ref AckOutcome outcome)
     {

@@ -8,13 +8,11 @@ namespace Penstock.Tcp;
 /// <summary>Asking a peer that says nothing: whether its window is still shut (RFC 9293 3.8.6.1), and whether it is still there (RFC 9293 3.8.4).</summary>
 internal sealed partial class TcpConnection
 {
+    /// <summary>Probes of either kind since the last answer (Linux: icsk_probes_out).</summary>
     private int _probesOut;
-    private int _keepAliveProbes;
 
     /// <summary>When the first probe of this closed window was due; <see cref="Never"/> before it.</summary>
     private long _probesSinceNanos = Never;
-
-    internal bool KeepAlive;
 
     // --- Zero-window probes.
 
@@ -27,7 +25,8 @@ internal sealed partial class TcpConnection
         }
     }
 
-    private long FirstProbeNanos => Math.Max(_rtoNanos, MinimumRtoNanos);
+    /// <summary>Never sooner than the shortest timeout that is usual, whatever this socket's is (Linux).</summary>
+    private long FirstProbeNanos => Math.Max(_rtoNanos, ShortestRtoNanos);
 
     private long NextProbeNanos => Math.Min(FirstProbeNanos << Math.Min(_backoff, 16), MaximumRtoNanos);
 
@@ -89,8 +88,8 @@ internal sealed partial class TcpConnection
         int limit = settings.Retries2;
         if (IsOrphan)
         {
-            bool alive = NextProbeNanos < MaximumRtoNanos;
-            limit = settings.OrphanRetries > 0 ? settings.OrphanRetries : 8;
+            bool alive = Math.Min(_rtoNanos << Math.Min(_backoff, 16), MaximumRtoNanos) < MaximumRtoNanos;
+            limit = OrphanTries(alive);
             if (!alive && _backoff >= limit || _tcp.TooManyOrphans)
             {
                 GiveUp(SocketError.TimedOut);
@@ -110,8 +109,9 @@ internal sealed partial class TcpConnection
         {
             // The window is open, only Nagle or a sub-segment window held the data back: send what fits (the sender's silly-window override).
             int fits = Math.Min((_sndUna + (int)_sndWnd).Since(head.Sequence), mss);
-            if (head.Length > fits && !Split(head, fits, mss, inRetransmitQueue: false))
+            if ((head.Length > fits || head.EndSequence.After(head.Sequence + fits)) && !Split(head, fits, mss, inRetransmitQueue: false))
             {
+                // A FIN for which there is no more room stays behind too.
                 fits = 0;
             }
 
@@ -129,7 +129,7 @@ internal sealed partial class TcpConnection
         }
         else
         {
-            if (_urgentMode && _sndUp.After(_sndUna))
+            if (_urgentMode && _sndUp.Since(_sndUna) <= 0xFFFF)
             {
                 // The other probe lies before the window, where its urgent pointer is not looked at; this one is acceptable (RFC 9293 3.10.7.4, Linux does so).
                 SendProbe(urgent: true);
@@ -153,22 +153,43 @@ internal sealed partial class TcpConnection
 
     // --- Keepalive (RFC 9293 3.8.4).
 
-    internal void ArmKeepAlive()
+    private bool _keepAlive;
+
+    /// <summary>SO_KEEPALIVE. Switched on, it looks for the first time when the idle time has passed from then; switched on again it changes nothing (Linux).</summary>
+    internal bool KeepAlive
     {
-        if (KeepAlive && State is TcpConnectionState.Established or TcpConnectionState.CloseWait or TcpConnectionState.FinWait1 or TcpConnectionState.FinWait2)
+        get => _keepAlive;
+        set
         {
-            Arm(ref _keepAliveAtNanos, Now + KeepAliveIdleNanos);
-        }
-        else if (!KeepAlive)
-        {
-            _keepAliveAtNanos = Never;
+            bool was = _keepAlive;
+            _keepAlive = value;
+            if (!value)
+            {
+                _keepAliveAtNanos = Never;
+            }
+            else if (!was)
+            {
+                ArmKeepAlive(Now);
+            }
         }
     }
+
+    /// <summary>Arms the first look of an idle time that began then.</summary>
+    private void ArmKeepAlive(long sinceNanos)
+    {
+        if (_keepAlive && IsSynchronized)
+        {
+            Arm(ref _keepAliveAtNanos, Math.Max(sinceNanos + KeepAliveIdleNanos, Now));
+        }
+    }
+
+    /// <summary>When the peer was last heard of.</summary>
+    private long HeardNanos => Math.Max(_lastReceivedNanos, _establishedNanos);
 
     private void OnKeepAliveTimer(long now)
     {
         _keepAliveAtNanos = Never;
-        if (!KeepAlive || State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
+        if (!_keepAlive || State is TcpConnectionState.Closed or TcpConnectionState.SynSent)
         {
             return;
         }
@@ -180,22 +201,21 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        long quiet = now - Math.Max(_lastReceivedNanos, _establishedNanos);
+        long quiet = now - HeardNanos;
         if (quiet < KeepAliveIdleNanos)
         {
-            _keepAliveProbes = 0;
             Arm(ref _keepAliveAtNanos, now + KeepAliveIdleNanos - quiet);
             return;
         }
 
-        if (UserTimeoutNanos > 0 ? quiet >= UserTimeoutNanos && _keepAliveProbes > 0 : _keepAliveProbes >= KeepAliveProbes)
+        if (UserTimeoutNanos > 0 ? quiet >= UserTimeoutNanos && _probesOut > 0 : _probesOut >= KeepAliveProbes)
         {
             SendResetSegment(AcceptableSequence);
             GiveUp(SocketError.TimedOut);
             return;
         }
 
-        _keepAliveProbes++;
+        _probesOut++;
         _stack.Counters.Add(StackCounter.TcpKeepAlive);
         SendProbe(urgent: false);
         Arm(ref _keepAliveAtNanos, now + KeepAliveIntervalNanos);

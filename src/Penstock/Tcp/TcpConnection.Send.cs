@@ -549,13 +549,14 @@ internal sealed partial class TcpConnection
             return false;
         }
 
-        if (distance >= 0xFFFF)
+        if (distance > 0xFFFF)
         {
+            // Out of reach, and said so only by what is among the newest 64 KiB (Linux).
             field = 0xFFFF;
-            return sequence.Before(_sndUp);
+            return (sequence + 0xFFFF).After(_sndNxt);
         }
 
-        field = (ushort)(_tcp.Settings.StandardUrgent ? distance - 1 : distance);
+        field = (ushort)distance;
         return true;
     }
 

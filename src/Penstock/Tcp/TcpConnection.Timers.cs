@@ -44,8 +44,7 @@ internal sealed partial class TcpConnection
     private int _backoff;
     private int _retransmits;
 
-    /// <summary>When the first retransmission went that no progress has followed; <see cref="Never"/> while there is none.</summary>
-    private long _retransmitSinceNanos = Never;
+    private long _connectNanos;
     private long _lastDataSentNanos;
 
     private void Arm(ref long deadline, long at)
@@ -219,15 +218,16 @@ internal sealed partial class TcpConnection
         if (_sndWnd == 0 && !IsOrphan && State is not (TcpConnectionState.SynSent or TcpConnectionState.SynReceived))
         {
             // The peer closed its window on data in flight: it is alive as long as it answers, so this is probing, not loss.
-            // Without a word for two of the longest pauses, and having tried for as long, it is the end (Linux: tcp_rtx_probe0_timed_out).
+            // Without a word for two of the longest pauses, and having tried for as long, it is the end (Linux: tcp_rtx_probe0_timed_out). Before the first try time runs from when the head was sent.
             long limit = 2 * MaximumRtoNanos;
-            if ((now - _lastReceivedNanos > limit && HasTriedFor(now, limit + 1)) || HasUserTimedOut(now))
+            long since = TriedSinceNanos;
+            long tried = now - (since != Never ? since : head.SentNanos);
+            if ((now - _lastReceivedNanos > limit && tried > limit) || (UserTimeoutNanos > 0 && tried >= UserTimeoutNanos))
             {
                 GiveUp(SocketError.TimedOut);
                 return;
             }
 
-            _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
             EnterLoss(now);
             RetransmitBuffer(head, 1);
             BackOff(now);
@@ -245,7 +245,6 @@ internal sealed partial class TcpConnection
         EnterLoss(now);
         Sending.OnTimeout(first: _retransmits == 0, now);
         _retransmits++;
-        _retransmitSinceNanos = Math.Min(_retransmitSinceNanos, now);
         if (!RetransmitBuffer(_retransmitQueue.First!, 1) && !_device.Holds(_retransmitQueue.First!.DeviceMark))
         {
             // Refused locally: try again soon, without taking it for congestion (RFC 6298 says nothing; Linux does so). It was no try either.
@@ -273,10 +272,10 @@ internal sealed partial class TcpConnection
         }
 
         long timeout = _rtoNanos;
-        if (UserTimeoutNanos > 0)
+        if (UserTimeoutNanos > 0 && TriedSinceNanos is var since && since != Never)
         {
             // The last try is no later than the user's limit, so that the limit is kept to the moment (Linux does so).
-            timeout = Math.Min(timeout, LeftOfUserTimeout(_retransmitSinceNanos, now));
+            timeout = Math.Min(timeout, LeftOfUserTimeout(since, now));
         }
 
         ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
@@ -285,23 +284,34 @@ internal sealed partial class TcpConnection
     private bool IsThin => _tcp.Settings.ThinLinearTimeouts && State == TcpConnectionState.Established && _packetsOut < 4
         && Cwnd.Threshold < CongestionWindow.InfiniteThreshold && _retransmits <= ThinLinearRetries;
 
-    /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>
-    private bool HasUserTimedOut(long now) => UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos);
-
-    private bool HasTriedFor(long now, long time) => _retransmitSinceNanos != Never && now - _retransmitSinceNanos >= time;
-
-    private void ForgetTries()
+    /// <summary>
+    /// From when on limits of time count; <see cref="Never"/> while nothing is tried again. An open counts from connect; all else from the first retransmission, a fast one too, of a loss that is not mended yet: what is
+    /// acknowledged of it meanwhile does not begin the time anew (Linux: retrans_stamp).
+    /// </summary>
+    private long TriedSinceNanos
     {
-        _retransmits = 0;
-        _retransmitSinceNanos = Never;
+        get
+        {
+            if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+            {
+                return _connectNanos;
+            }
+
+            // A link that lets nothing go again does not stretch the time: from the first timeout then.
+            long since = _recovery is { FirstRetransmitNanos: not 0 } recovery ? recovery.FirstRetransmitNanos : Never;
+            return _sending is { TimeoutSinceNanos: not 0 } sending ? Math.Min(since, sending.TimeoutSinceNanos) : since;
+        }
     }
+
+    /// <summary>Timeouts without progress have gone on for so long. The first since some progress is never the last.</summary>
+    private bool HasTriedFor(long now, long time) => _retransmits > 0 && TriedSinceNanos is var since && since != Never && now - since >= time;
 
     private long LeftOfUserTimeout(long since, long now) => Math.Max(since + UserTimeoutNanos - now, Nanos.PerMillisecond);
 
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
     {
-        if (HasUserTimedOut(now))
+        if (UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos))
         {
             return true;
         }
@@ -318,9 +328,8 @@ internal sealed partial class TcpConnection
             InvalidateRoute();
         }
 
-        // Tries of a closed window alone, before the socket became an orphan, are not counted.
         return (IsOrphan && _tcp.TooManyOrphans)
-            || ((IsOrphan || UserTimeoutNanos == 0) && _retransmits > 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
+            || ((IsOrphan || UserTimeoutNanos == 0) && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
     }
 
     private int TriesAllowed()
@@ -330,19 +339,26 @@ internal sealed partial class TcpConnection
         {
             TcpConnectionState.SynSent => SynRetries,
             TcpConnectionState.SynReceived => settings.SynAckRetries,
-            _ when IsOrphan => settings.OrphanRetries > 0 ? settings.OrphanRetries : 8,
+            _ when IsOrphan => OrphanTries(alive: _rtoNanos < MaximumRtoNanos),
             _ => settings.Retries2,
         };
     }
 
+    /// <summary>tcp_orphan_retries; by default 8 while the pauses still grow, and none once they are the longest there may be, or a router said that something is wrong (Linux).</summary>
+    private int OrphanTries(bool alive)
+    {
+        int retries = _softError != SocketError.Success && !alive ? 0 : _tcp.Settings.OrphanRetries;
+        return retries == 0 && alive ? 8 : retries;
+    }
+
     /// <summary>
-    /// How long so many retransmissions take from the first on, each timeout twice the one before. Limits are kept in this time, with the shortest first timeout there is, so that a long
-    /// path or a link that refuses does not stretch them (measured on Linux 6.18: two retransmissions, not three, with a timeout of 1 s and tcp_retries2 of 3).
+    /// How long it takes until so many retransmissions have had their timeouts, each twice the one before, the first one's own included. Limits are kept in this time, with the shortest first timeout there is, so
+    /// that a long path or a link that refuses does not stretch them (measured on Linux 6.18: two retransmissions, not three, with a timeout of 1 s and tcp_retries2 of 3; four with one of 200 ms).
     /// </summary>
     private long TimeOfTries(int tries, long firstTimeout)
     {
         long sum = 0;
-        for (int i = 1; i <= tries; i++)
+        for (int i = 0; i <= tries; i++)
         {
             sum += Math.Min(firstTimeout << Math.Min(i, 16), MaximumRtoNanos);
         }

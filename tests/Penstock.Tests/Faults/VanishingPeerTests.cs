@@ -125,7 +125,7 @@ public class VanishingPeerTests
         socket.TrySend(new byte[100], TcpSendFlags.None, out _);
         socket.Dispose();
         Assert.Equal(1, peer.Stack.Tcp.Orphans);
-        peer.Wait(TimeSpan.FromMinutes(3));
+        peer.Wait(TimeSpan.FromMinutes(4));
         Assert.Null(peer.StateOfFlow());
         Assert.Equal(0, peer.Stack.Tcp.Orphans);
         peer.End();

@@ -51,7 +51,7 @@ internal struct DeliveryTracker
     {
     }
 
-    /// <summary>Segments delivered so far, by ACK or SACK; the SYN was the first.</summary>
+    /// <summary>Segments delivered so far, by ACK or SACK; the SYN was the first. A copy that a DSACK reports was delivered too, and without SACK a duplicate ACK stands for a delivery (Linux).</summary>
     public long Delivered { get; private set; } = 1;
 
     /// <summary>The figures of the latest sample that was not limited by the application, or of a faster one that was.</summary>
@@ -83,6 +83,13 @@ internal struct DeliveryTracker
         buffer.DeliveredNanosAtSend = _deliveredNanos;
         buffer.DeliveredAtSend = Delivered;
         buffer.Segment = _limitedUntil != 0 ? buffer.Segment | SegmentFlags.ApplicationLimited : buffer.Segment & ~SegmentFlags.ApplicationLimited;
+    }
+
+    /// <summary>So many were delivered, nobody knows which; less than nothing: it is known now, and they count themselves.</summary>
+    public void OnDelivered(int segments, long now)
+    {
+        Delivered += segments;
+        _deliveredNanos = now;
     }
 
     /// <summary>So many segments of a buffer were acknowledged or SACKed. <see cref="PacketBuffer.DeliveredNanosAtSend"/> is 0 for what has given its sample.</summary>

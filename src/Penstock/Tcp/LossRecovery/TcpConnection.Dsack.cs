@@ -92,6 +92,7 @@ internal sealed partial class TcpConnection
         outcome.DuplicateReported = true;
         outcome.ProbeDuplicateReported |= isProbe;
         outcome.DuplicatesDelivered += segments;
+        Delivery.OnDelivered(segments, outcome.NowNanos);
         if (recovery.ReorderingEvents > 0 && !isProbe)
         {
             // RFC 8985 6.2: only where reordering can have been the reason, and a probe is no verdict of RACK's.

@@ -23,7 +23,12 @@ internal sealed partial class TcpConnection
             NoteDuplicateReordering(0);
         }
 
-        outcome.NewlySacked += Math.Max(0, _sackedOut - before);
+        int delivered = Math.Max(0, _sackedOut - before);
+        if (delivered > 0)
+        {
+            outcome.NewlySacked += delivered;
+            Delivery.OnDelivered(delivered, outcome.NowNanos);
+        }
     }
 
     private void RemoveDuplicateAcks(int acked, ref AckOutcome outcome)
@@ -31,8 +36,10 @@ internal sealed partial class TcpConnection
         if (acked > 0)
         {
             // One of the acknowledged segments filled the hole; the others had been counted as duplicates.
-            outcome.DeliveredCorrection -= Math.Min(_sackedOut, acked - 1);
-            _sackedOut = acked - 1 >= _sackedOut ? 0 : _sackedOut - (acked - 1);
+            int counted = Math.Min(_sackedOut, acked - 1);
+            outcome.DeliveredCorrection -= counted;
+            Delivery.OnDelivered(-counted, outcome.NowNanos);
+            _sackedOut -= counted;
         }
 
         if (LimitDuplicateAcks())

@@ -119,7 +119,7 @@ internal sealed partial class TcpConnection
             _stack.Counters.Add(StackCounter.TcpSpuriousRtos);
         }
 
-        ForgetTries();
+        _retransmits = 0;
         if (!StaysAtHighSequence() && (byForwardRto || _sackOk))
         {
             recovery.State = CongestionState.Open;
