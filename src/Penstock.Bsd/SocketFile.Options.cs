@@ -103,10 +103,10 @@ internal sealed partial class SocketFile
                 value = Math.Max(0, connection?.ReadableUpToMark ?? 0);
                 return 0;
             case 0x5411: // SIOCOUTQ
-                value = connection is null || IsOpening ? 0 : connection.UnacknowledgedBytes;
+                value = connection is null || IsOpening ? 0 : connection.SendQueueLength;
                 return 0;
             case 0x894B: // SIOCOUTQNSD
-                value = connection is null || IsOpening ? 0 : connection.NotSentBytes;
+                value = connection is null || IsOpening ? 0 : connection.NotSentLength;
                 return 0;
             case 0x8905: // SIOCATMARK
                 value = connection is { IsAtMark: true } ? 1 : 0;
@@ -184,7 +184,7 @@ internal sealed partial class SocketFile
             case (LevelSocket, 3): // SO_TYPE
                 return 1;
             case (LevelSocket, 4): // SO_ERROR
-                return connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection));
+                return (long)(connection is null ? TakeOwnError() : SocketErrors.ToErrno(TakeError(connection)));
             case (LevelSocket, 30): // SO_ACCEPTCONN
                 return IsListening ? 1 : 0;
             case (LevelSocket, 38): // SO_PROTOCOL

@@ -19,6 +19,10 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
     private volatile TcpSocketListener? _listener;
     private bool _connecting;
 
+    /// <summary>What a socket without a connection has: an error that a connection left behind, and that its reading end was shut down (Linux: sk_err, sk_shutdown).</summary>
+    private Errno _error;
+    private volatile bool _receiveShutdown;
+
     public TcpConnection? Connection => _socket?.Connection;
 
     public bool IsListening => _listener is not null;
@@ -147,6 +151,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
                 _socket.LingerState = _linger;
                 _connecting = true;
+                _error = Errno.None;
             }
         }
 
@@ -180,21 +185,53 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         }
     }
 
-    /// <summary>connect(2) to AF_UNSPEC: the connection is reset, and the socket is as if fresh.</summary>
+    /// <summary>
+    /// connect(2) to AF_UNSPEC, and what a shutdown does to a socket that listens or is being connected: the connection is reset, and the socket is as if fresh, but for a port that it was bound to and for
+    /// the error that tells of the reset (Linux: tcp_disconnect).
+    /// </summary>
     public int Disconnect()
     {
         lock (_gate)
         {
-            _socket?.Abort();
+            if (_socket is { } socket)
+            {
+                _error = ErrorLeftBehind(socket.Connection);
+                socket.Abort();
+            }
+
             _socket = null;
             _listener?.Dispose();
             _listener = null;
-            _connecting = false;
-            _bound = null;
+            _connecting = _receiveShutdown = false;
+            _bound = _bound is { Port: > 0 } ? _bound : null;
         }
 
         Notify(PollMask.Any);
         return 0;
+    }
+
+    private static Errno ErrorLeftBehind(TcpConnection connection)
+    {
+        connection.Own();
+        SocketError pending = connection.TakeError();
+        bool isReset = connection.State switch
+        {
+            TcpConnectionState.Closed or TcpConnectionState.TimeWait => false,
+            TcpConnectionState.Closing or TcpConnectionState.LastAck => connection.NotSentLength > 0,
+            _ => true,
+        };
+        connection.Release();
+        return isReset ? Errno.ECONNRESET : SocketErrors.ToErrno(pending);
+    }
+
+    private Errno TakeOwnError()
+    {
+        lock (_gate)
+        {
+            Errno error = _error;
+            _error = Errno.None;
+            return error;
+        }
     }
 
     public int Shutdown(int how)
@@ -204,25 +241,22 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (_listener is { } listener)
+        if (IsListening)
         {
-            if (how != (int)SocketShutdown.Send)
-            {
-                lock (_gate)
-                {
-                    _listener = null;
-                }
-
-                listener.Dispose();
-                Notify(PollMask.Any);
-            }
-
-            return 0;
+            return how == (int)SocketShutdown.Send ? 0 : Disconnect();
         }
 
         if (_socket is not { } socket)
         {
+            // Refused and yet remembered: who waits in poll sees it (Linux: inet_shutdown).
+            _receiveShutdown |= how != (int)SocketShutdown.Send;
+            Notify(PollMask.Any);
             return Result.Fail(Errno.ENOTCONN);
+        }
+
+        if (socket.State == TcpConnectionState.SynSent)
+        {
+            return Disconnect();
         }
 
         try
@@ -251,7 +285,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
         if (Connection is not { } connection)
         {
-            return PollMask.Out | PollMask.WriteNormal | PollMask.HangUp;
+            return PollMask.Out | PollMask.WriteNormal | PollMask.HangUp
+                | (_receiveShutdown ? PollMask.In | PollMask.ReadNormal | PollMask.PeerHangUp : PollMask.None)
+                | (_error != Errno.None ? PollMask.Error : PollMask.None);
         }
 
         SocketEvents events = connection.PollEvents;
@@ -308,7 +344,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         {
             if (_socket is not { } socket)
             {
-                return Result.Fail(Errno.ECONNABORTED);
+                return Result.Fail(TakeOwnError() is var error and not Errno.None ? error : Errno.ECONNABORTED);
             }
 
             _connecting = false;
@@ -317,10 +353,10 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                 return 0;
             }
 
-            SocketError error = TakeError(socket.Connection);
+            SocketError reason = TakeError(socket.Connection);
             socket.Dispose();
             _socket = null;
-            return error == SocketError.Success ? Result.Fail(Errno.ECONNABORTED) : Result.Fail(error);
+            return reason == SocketError.Success ? Result.Fail(Errno.ECONNABORTED) : Result.Fail(reason);
         }
     }
 

@@ -138,6 +138,7 @@ internal sealed partial class SystemCalls
             "bind" => new CallOutcome(socket.Bind(arguments.Address(1) ?? new IPEndPoint(IPAddress.Any, _defaultPort))),
             "listen" => Listen(socket, arguments),
             "accept" or "accept4" => Accept(socket, arguments),
+            "connect" when arguments.IsUnspecified(1) => new CallOutcome(socket.Disconnect()),
             "connect" => Connect(socket, arguments),
             "shutdown" => new CallOutcome(socket.Shutdown(arguments.Int(1))),
             "recv" or "recvfrom" or "recvmsg" => Receive(socket, arguments),

@@ -124,6 +124,12 @@ internal sealed partial class TcpConnection
     /// <summary>ECN was agreed on (RFC 3168; Linux: TCPI_OPT_ECN).</summary>
     public bool UsesEcn => _ecn.IsOn && IsSynchronized;
 
+    /// <summary>What SIOCOUTQ and SIOCOUTQNSD tell, FIN included: after the end of the connection too, so that it can be seen how much never arrived (Linux: tcp_ioctl).</summary>
+    public int SendQueueLength => _writeSeq.Since(_sndUna);
+
+    /// <inheritdoc cref="SendQueueLength"/>
+    public int NotSentLength => Math.Max(0, _writeSeq.Since(_sndNxt));
+
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
 
@@ -154,7 +160,7 @@ internal sealed partial class TcpConnection
                 return Error == SocketError.Success ? events : SocketEvents.Error;
             }
 
-            if (HasEnoughToRead(ReceiveLowWater) || ReceiveEnded)
+            if (HasEnoughToRead(PollLowWater) || ReceiveEnded)
             {
                 events |= SocketEvents.Readable;
             }
