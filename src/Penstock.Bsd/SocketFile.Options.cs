@@ -184,7 +184,7 @@ internal sealed partial class SocketFile
             case (LevelSocket, 3): // SO_TYPE
                 return 1;
             case (LevelSocket, 4): // SO_ERROR
-                return (long)(connection is null ? TakeOwnError() : SocketErrors.ToErrno(TakeError(connection)));
+                return (long)(connection is null ? TakeOwnError() : SocketErrors.ToErrno(TakeAnyError(connection)));
             case (LevelSocket, 30): // SO_ACCEPTCONN
                 return IsListening ? 1 : 0;
             case (LevelSocket, 38): // SO_PROTOCOL

@@ -391,6 +391,14 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         }
     }
 
+    private static SocketError TakeAnyError(TcpConnection connection)
+    {
+        connection.Own();
+        SocketError error = connection.TakeAnyError();
+        connection.Release();
+        return error;
+    }
+
     private static SocketError TakeError(TcpConnection connection)
     {
         connection.Own();

@@ -23,8 +23,8 @@ internal static class NumberedOptions
     /// <summary>What setting an option does to a connection that the caller owns, or has just made; null when there is no such option.</summary>
     public static Action<TcpConnection>? Change(long level, long name, long value) => (level, name) switch
     {
-        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_RECVERR; IP_FREEBIND is the binding's and TCP_INQ the reader's affair.
-        (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 11 or 15) or (LevelTcp, 36) => static _ => { },
+        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_FREEBIND is the binding's and TCP_INQ the reader's affair.
+        (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 15) or (LevelTcp, 36) => static _ => { },
         (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
         (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
         (LevelSocket, 9) => c =>
@@ -39,6 +39,7 @@ internal static class NumberedOptions
         (LevelIp, 1) => c => c.TypeOfService = (byte)(value & ~3),
         (LevelIp, 2) => c => c.TimeToLive = value < 0 ? c.Stack.Tcp.Settings.TimeToLive : (byte)value,
         (LevelIp, 10) => c => c.PathMtuDiscovery = (PathMtuDiscovery)value,
+        (LevelIp, 11) => c => c.ReportsIcmpErrors = value != 0,
         (LevelTcp, 1) => c => c.NoDelay = value != 0,
         (LevelTcp, 2) => c => c.MaximumSegment = (int)value,
         (LevelTcp, 3) => c => c.Cork = value != 0,
@@ -103,6 +104,7 @@ internal static class NumberedOptions
         (LevelIp, 1) => connection.TypeOfService,
         (LevelIp, 2) => connection.TimeToLive,
         (LevelIp, 10) => (long)connection.PathMtuDiscovery,
+        (LevelIp, 11) => connection.ReportsIcmpErrors ? 1 : 0,
         (LevelTcp, 1) => connection.NoDelay ? 1 : 0,
         (LevelTcp, 2) => connection.SendMss,
         (LevelTcp, 3) => connection.Cork ? 1 : 0,

@@ -226,6 +226,13 @@ internal sealed partial class TcpConnection
         set => SetRare(value, false, static (rare, v) => rare.DefersAck = v);
     }
 
+    /// <summary>IP_RECVERR: what ICMP says of the open connection is an error of the next call, once, and not only remembered. The error queue has none of it.</summary>
+    public bool ReportsIcmpErrors
+    {
+        get => _rare?.ReportsIcmpErrors ?? false;
+        set => SetRare(value, false, static (rare, v) => rare.ReportsIcmpErrors = v);
+    }
+
     /// <summary>IP_MTU_DISCOVER.</summary>
     public PathMtuDiscovery PathMtuDiscovery
     {
