@@ -57,7 +57,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
             if (_listener is not null)
             {
-                // Linux changes the backlog of a listener in place; ours keeps the first.
+                _listener.Socket.SetBacklog(backlog);
                 return 0;
             }
 
@@ -65,12 +65,12 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             {
                 var options = new TcpListenOptions(_bound ?? new IPEndPoint(IPAddress.Any, 0))
                 {
-                    Backlog = backlog <= 0 ? 1 : backlog,
-                    Prepare = Prepare,
+                    Prepare = PrepareChild,
                     AnyDestination = _freeBind && _bound is { } bound && !bound.Address.Equals(IPAddress.Any)
                         && !stack.Ip.IsLocal(Wire.IpAddress.From(bound.Address)),
                 };
                 _listener = stack.ListenTcp(options);
+                _listener.Socket.SetBacklog(backlog);
                 _listener.Socket.Observe(new StackObserver(this));
                 foreach (((int level, int name), long value) in _set)
                 {
@@ -108,9 +108,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
                 if (listener.TryAccept() is { } socket)
                 {
-                    accepted = new SocketFile(stack, Pace) { NonBlocking = nonBlocking, _socket = socket };
+                    accepted = Accepted(socket);
+                    accepted.NonBlocking = nonBlocking;
                     socket.Connection.Observe(new StackObserver(accepted));
-                    accepted.InheritFrom(this);
                     return 0;
                 }
             }
@@ -149,7 +149,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                     return Result.Fail(failed.SocketErrorCode);
                 }
 
-                _socket.LingerState = _linger;
+                _socket.LingerState = LingerState;
                 _connecting = true;
                 _error = Errno.None;
             }
@@ -173,7 +173,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             {
                 if (!wait.Again())
                 {
-                    return Result.Fail(Errno.EINPROGRESS);
+                    return begun;
                 }
             }
 
@@ -316,9 +316,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         {
             try
             {
-                if (_linger is { Enabled: true, LingerTime: > 0 } linger)
+                if (_lingers && _lingerSeconds != 0)
                 {
-                    Linger(socket, linger.LingerTime);
+                    Linger(socket, _lingerSeconds);
                 }
             }
             finally
@@ -361,7 +361,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
     }
 
     /// <summary>SO_LINGER with a time: close waits until everything is acknowledged, or for that long.</summary>
-    private void Linger(TcpSocket socket, int seconds)
+    private void Linger(TcpSocket socket, long seconds)
     {
         TcpConnection connection = socket.Connection;
         if (connection.State == TcpConnectionState.Closed || connection.ReadableBytes > 0)
@@ -378,7 +378,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             return;
         }
 
-        var wait = new Blocking(this, true, Pace.After(seconds * 1000L));
+        var wait = new Blocking(this, true, seconds == LingerForever ? Pace.Never : Pace.After(seconds * 1000));
         try
         {
             while (connection.UnacknowledgedBytes > 0 && wait.Again())

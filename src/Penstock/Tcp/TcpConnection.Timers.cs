@@ -306,7 +306,7 @@ internal sealed partial class TcpConnection
         OnRetransmissionTimeout(now);
     }
 
-    private bool IsThin => _tcp.Settings.ThinLinearTimeouts && State == TcpConnectionState.Established && _packetsOut < 4
+    private bool IsThin => (_tcp.Settings.ThinLinearTimeouts || ThinLinearTimeouts) && State == TcpConnectionState.Established && _packetsOut < 4
         && Cwnd.Threshold < CongestionWindow.InfiniteThreshold && _retransmits <= ThinLinearRetries;
 
     /// <summary>Counted from the first retransmission, as Linux does (measured: 3 s after it with a limit of 3 s).</summary>

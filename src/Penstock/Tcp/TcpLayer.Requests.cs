@@ -63,7 +63,7 @@ internal sealed partial class TcpLayer
         }
 
         long now = worker.NowNanos;
-        bool full = listener.Requests >= Math.Min(listener.Backlog, Settings.MaxSynBacklog);
+        bool full = listener.Requests > listener.Backlog || listener.Requests >= Settings.MaxSynBacklog;
         bool cookie = Settings.SynCookies == 2 || (full && Settings.SynCookies == 1);
         if (full && !cookie)
         {
