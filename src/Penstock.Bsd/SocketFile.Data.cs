@@ -39,17 +39,17 @@ internal sealed partial class SocketFile
         }
     }
 
-    /// <summary>As <see cref="Receive"/>, but nothing can be read of any socket.</summary>
+    /// <summary>As <see cref="Receive"/>, but a read of nothing asks nobody.</summary>
     public override int Read(IoVectors vectors) => vectors.Length == 0 ? 0 : Receive(vectors, 0);
 
     public override int Write(IoVectors vectors) => Send(vectors, 0);
 
-    /// <summary>recv and its kin: what has come, at least one byte, or all of it with MSG_WAITALL; 0 at the end.</summary>
+    /// <summary>recv and its kin: what has come, at least as much as SO_RCVLOWAT says if it may wait, or all of it with MSG_WAITALL; 0 at the end.</summary>
     public int Receive(IoVectors vectors, int flags)
     {
-        if (_socket is null)
+        if (_socket is not { } socket)
         {
-            return Result.Fail(Errno.ENOTCONN);
+            return ReceiveUnconnected(flags);
         }
 
         long size = vectors.Length;
@@ -58,12 +58,7 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (size == 0)
-        {
-            return 0;
-        }
-
-        if ((flags & FlagTruncate) != 0)
+        if ((flags & FlagTruncate) != 0 && size > 0)
         {
             return Discard(size, flags);
         }
@@ -73,8 +68,9 @@ internal sealed partial class SocketFile
             return PeekMany(vectors, size, flags);
         }
 
-        bool waits = !NonBlocking && (flags & FlagDontWait) == 0;
-        long target = (flags & FlagWaitAll) != 0 ? size : 1;
+        // Urgent data is there or not: nobody waits for it (Linux: tcp_recv_urg).
+        bool waits = !NonBlocking && (flags & (FlagDontWait | FlagOutOfBand)) == 0;
+        long target = (flags & FlagWaitAll) != 0 ? size : Math.Min(size, socket.Connection.ReceiveLowWater);
         long done = 0;
         var wait = new Blocking(this, waits, waits ? ReceiveDeadline() : Pace.Never);
         try
@@ -87,7 +83,7 @@ internal sealed partial class SocketFile
                     return done > 0 ? (int)done : result;
                 }
             }
-            while (done < target && wait.Again());
+            while (done < Math.Max(1, target) && wait.Again());
 
             return done > 0 ? (int)done : Result.WouldBlock;
         }
@@ -96,6 +92,14 @@ internal sealed partial class SocketFile
             wait.End();
         }
     }
+
+    /// <summary>A receive without a connection, in the order of Linux's tcp_recvmsg: what went wrong, the end after a shutdown, and that there is none.</summary>
+    private int ReceiveUnconnected(int flags) =>
+        IsListening ? Result.Fail(Errno.ENOTCONN)
+        : (flags & FlagOutOfBand) != 0 ? Result.Fail(Errno.EINVAL)
+        : TakeOwnError() is var error and not Errno.None ? Result.Fail(error)
+        : _receiveShutdown ? 0
+        : Result.Fail(Errno.ENOTCONN);
 
     /// <summary>recvmsg: with control messages, and the error queue when it is asked for.</summary>
     public int ReceiveMessage(IoVectors vectors, int flags, scoped ref ControlMessages control, out int flagsOut)
@@ -125,7 +129,7 @@ internal sealed partial class SocketFile
     {
         if (_socket is not { } socket)
         {
-            return Result.Fail((flags & FlagFastOpen) != 0 ? Errno.EOPNOTSUPP : Errno.EPIPE);
+            return Result.Fail((flags & FlagFastOpen) != 0 ? Errno.EOPNOTSUPP : TakeOwnError() is var error and not Errno.None ? error : Errno.EPIPE);
         }
 
         if ((flags & FlagFastOpen) != 0)
@@ -312,7 +316,7 @@ internal sealed partial class SocketFile
     {
         if (_socket is not { } socket)
         {
-            return Result.Fail(Errno.ENOTCONN);
+            return ReceiveUnconnected(flags);
         }
 
         TcpReceiveFlags how = ((flags & FlagPeek) != 0 ? TcpReceiveFlags.Peek : 0) | ((flags & FlagOutOfBand) != 0 ? TcpReceiveFlags.OutOfBand : 0);
@@ -325,6 +329,12 @@ internal sealed partial class SocketFile
         if (done == 0 && vectors.HasNull && socket.Connection.ReadableBytes > vectors.LengthBeforeNull)
         {
             return ReceiveNowhere(socket, how);
+        }
+
+        if (size == 0)
+        {
+            int nothing = socket.TryReceive([], how, out SocketError refusal);
+            return nothing == 0 ? 0 : nothing == TcpConnection.WouldBlock ? Result.WouldBlock : Result.Fail(refusal);
         }
 
         while (done < size)
@@ -347,8 +357,8 @@ internal sealed partial class SocketFile
                 return received switch
                 {
                     TcpConnection.WouldBlock => Result.WouldBlock,
-                    TcpConnection.Failed => Result.Fail(error),
-                    _ => 0,
+                    0 => 0,
+                    _ => Result.Fail(error),
                 };
             }
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Penstock.Sockets;
 using Penstock.Tcp;
@@ -17,7 +18,8 @@ internal sealed partial class SocketFile
     private bool _freeBind;
     private bool _zeroCopy;
     private bool _reportsQueue;
-    private LingerOption? _linger;
+    private bool _lingers;
+    private long _lingerSeconds;
     private long _receiveTimeoutNanos;
     private long _sendTimeoutNanos;
 
@@ -54,17 +56,26 @@ internal sealed partial class SocketFile
         switch (level, name)
         {
             case (LevelTcp, 11): // TCP_INFO
-                return TcpInfoLayout.Write(Info(connection), value);
+                return TcpInfoLayout.Write(Info(), value);
+            case (LevelIp, 14): // IP_MTU
+                if (connection is null or { State: TcpConnectionState.Closed })
+                {
+                    return Result.Fail(Errno.ENOTCONN);
+                }
+
+                Span<byte> mtu = stackalloc byte[4];
+                BinaryPrimitives.WriteInt32LittleEndian(mtu, connection.Snapshot().PathMtu);
+                return Copy(mtu, value);
             case (LevelTcp, 26): // TCP_CC_INFO: neither CUBIC nor Reno has any
                 return 0;
             case (LevelTcp, 13): // TCP_CONGESTION
                 return Copy(Encoding.ASCII.GetBytes((connection?.Congestion.Name ?? _congestion ?? stack.Sysctl.Get("net.ipv4.tcp_congestion_control")).PadRight(16, '\0')), value);
             case (LevelSocket, 55): // SO_MEMINFO
-                return TcpInfoLayout.WriteMemory(Info(connection), value);
+                return TcpInfoLayout.WriteMemory(Info(), value);
             case (LevelSocket, 13): // SO_LINGER
                 Span<byte> linger = stackalloc byte[8];
-                BinaryPrimitives.WriteInt32LittleEndian(linger, _linger is { Enabled: true } ? 1 : 0);
-                BinaryPrimitives.WriteInt32LittleEndian(linger[4..], _linger?.LingerTime ?? 0);
+                BinaryPrimitives.WriteInt32LittleEndian(linger, _lingers ? 1 : 0);
+                BinaryPrimitives.WriteInt32LittleEndian(linger[4..], (int)_lingerSeconds);
                 return Copy(linger, value);
             case (LevelSocket, 20 or 66):
                 return WriteTimeout(_receiveTimeoutNanos, value);
@@ -103,10 +114,10 @@ internal sealed partial class SocketFile
                 value = Math.Max(0, connection?.ReadableUpToMark ?? 0);
                 return 0;
             case 0x5411: // SIOCOUTQ
-                value = connection is null || IsOpening ? 0 : connection.UnacknowledgedBytes;
+                value = connection is null || IsOpening ? 0 : connection.SendQueueLength;
                 return 0;
             case 0x894B: // SIOCOUTQNSD
-                value = connection is null || IsOpening ? 0 : connection.NotSentBytes;
+                value = connection is null || IsOpening ? 0 : connection.NotSentLength;
                 return 0;
             case 0x8905: // SIOCATMARK
                 value = connection is { IsAtMark: true } ? 1 : 0;
@@ -119,11 +130,24 @@ internal sealed partial class SocketFile
     private string? _congestion;
 
     /// <summary>What TCP_INFO and SO_MEMINFO tell, for a socket that is no connection too.</summary>
-    private TcpInfo Info(TcpConnection? connection) => connection?.Snapshot() ?? new TcpInfo
+    public TcpInfo Info() => Connection?.Snapshot() ?? (IsListening ? UnconnectedInfo(TcpConnectionState.Listen) : UnconnectedInfo(TcpConnectionState.Closed) with
     {
-        State = IsListening ? TcpConnectionState.Listen : TcpConnectionState.Closed,
+        SendMss = DefaultSegment,
+        SlowStartThreshold = CongestionWindow.InfiniteThreshold,
+        RetransmissionTimeout = TimeSpan.FromTicks(TcpConnection.UnmeasuredRtoNanos / 100),
+        RoundTripVariance = TimeSpan.FromTicks(TcpConnection.UnmeasuredVarianceNanos / 100),
+        DeliveryRateIsApplicationLimited = true,
+    });
+
+    private TcpInfo UnconnectedInfo(TcpConnectionState state) => new()
+    {
+        State = state,
         Local = LocalEndPoint,
         Remote = new System.Net.IPEndPoint(System.Net.IPAddress.Any, 0),
+        CongestionWindow = CongestionWindow.Initial,
+        Reordering = stack.Tcp.Settings.Reordering,
+        PacingRate = GetNumber(LevelSocket, MaximumPacingRate, null) is >= 0 and var rate ? rate : Tcp.Pacing.Pacer.Unlimited,
+        MaximumPacingRate = GetNumber(LevelSocket, MaximumPacingRate, null) is >= 0 and var most ? most : Tcp.Pacing.Pacer.Unlimited,
         ReceiveQueue = _listener?.Pending ?? 0,
         SendQueue = _listener?.Socket.Backlog ?? 0,
         SendBuffer = (int)GetNumber(LevelSocket, 7, null)!,
@@ -137,7 +161,9 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.ENOPROTOOPT);
         }
 
-        if (NumberedOptions.Check(level, name, value) is var refused and not Errno.None)
+        // A bound of the window cannot be taken away from a connection or a listener (Linux: tcp_set_window_clamp).
+        bool isTooLate = (level, name, value) is (LevelTcp, 10, 0) && (IsListening || Connection is { State: not TcpConnectionState.Closed });
+        if ((isTooLate ? Errno.EINVAL : NumberedOptions.Check(level, name, value)) is var refused and not Errno.None)
         {
             return Result.Fail(refused);
         }
@@ -145,6 +171,12 @@ internal sealed partial class SocketFile
         TcpSocketListener? listener;
         lock (_gate)
         {
+            if (level == LevelSocket)
+            {
+                // Of a buffer's two options the last one counts: SO_SNDBUF, SO_RCVBUF and their like without a bound.
+                _set.Remove((level, name switch { 7 => 32, 8 => 33, 32 => 7, 33 => 8, _ => -1 }));
+            }
+
             _set[(level, name)] = value;
             listener = _listener;
         }
@@ -184,7 +216,7 @@ internal sealed partial class SocketFile
             case (LevelSocket, 3): // SO_TYPE
                 return 1;
             case (LevelSocket, 4): // SO_ERROR
-                return connection is null ? 0 : (long)SocketErrors.ToErrno(TakeError(connection));
+                return (long)(connection is null ? TakeOwnError() : SocketErrors.ToErrno(TakeAnyError(connection)));
             case (LevelSocket, 30): // SO_ACCEPTCONN
                 return IsListening ? 1 : 0;
             case (LevelSocket, 38): // SO_PROTOCOL
@@ -193,8 +225,12 @@ internal sealed partial class SocketFile
                 return 2;
             case (LevelTcp, 9): // TCP_DEFER_ACCEPT
                 return NumberedOptions.DeferredSeconds(set ?? 0);
-            case (LevelTcp, 2) when connection is null || IsOpening: // TCP_MAXSEG
+            case (LevelTcp, 2) when connection is null: // TCP_MAXSEG
                 return set is > 0 ? set : DefaultSegment;
+            case (LevelTcp, 2) when IsOpening:
+                return connection.SendMss;
+            case (LevelSocket, 32 or 33): // SO_SNDBUFFORCE, SO_RCVBUFFORCE
+                return null;
         }
 
         // What took effect, else what was set; what never was is 0, if there is such an option.
@@ -220,14 +256,27 @@ internal sealed partial class SocketFile
             return Result.Fail(Errno.EINVAL);
         }
 
-        _linger = new LingerOption(BinaryPrimitives.ReadInt32LittleEndian(value) != 0, Math.Max(0, BinaryPrimitives.ReadInt32LittleEndian(value[4..])));
+        _lingers = BinaryPrimitives.ReadInt32LittleEndian(value) != 0;
+        if (_lingers)
+        {
+            // Switched off, the time stays as it was; a negative one is for ever.
+            int seconds = BinaryPrimitives.ReadInt32LittleEndian(value[4..]);
+            _lingerSeconds = seconds < 0 ? LingerForever : seconds;
+        }
+
         if (_socket is { } socket)
         {
-            socket.LingerState = _linger;
+            socket.LingerState = LingerState;
         }
 
         return 0;
     }
+
+    /// <summary>Linux: MAX_SCHEDULE_TIMEOUT in seconds, at a thousand ticks each. Read back, its low half shows.</summary>
+    private const long LingerForever = long.MaxValue / 1000;
+
+    /// <summary>What the connection has to know: whether a close resets.</summary>
+    private LingerOption LingerState => new(_lingers, (int)Math.Min(_lingerSeconds, int.MaxValue));
 
     private static int SetTimeout(ReadOnlySpan<byte> value, ref long nanos)
     {
@@ -306,26 +355,45 @@ internal sealed partial class SocketFile
         }
     }
 
-    /// <summary>An accepted socket begins with its listener's options.</summary>
-    private void InheritFrom(SocketFile listener)
+    /// <summary>The sockets that wait to be accepted, with the listener's options as they were at the end of their handshake (Linux: sk_clone), not as they are when they are accepted.</summary>
+    private readonly ConditionalWeakTable<TcpConnection, SocketFile> _children = [];
+
+    private void PrepareChild(TcpConnection connection)
     {
-        lock (listener._gate)
+        Prepare(connection);
+        _children.AddOrUpdate(connection, Child());
+    }
+
+    private SocketFile Accepted(TcpSocket socket)
+    {
+        SocketFile child = _children.TryGetValue(socket.Connection, out SocketFile? prepared) ? prepared : Child();
+        _children.Remove(socket.Connection);
+        child._socket = socket;
+        socket.LingerState = child.LingerState;
+        return child;
+    }
+
+    /// <summary>A socket that begins with this listener's options.</summary>
+    private SocketFile Child()
+    {
+        var child = new SocketFile(stack, Pace);
+        lock (_gate)
         {
-            _prepared.AddRange(listener._prepared);
-            foreach (((int, int) name, long value) in listener._set)
+            child._prepared.AddRange(_prepared);
+            foreach (((int, int) name, long value) in _set)
             {
-                _set[name] = value;
+                child._set[name] = value;
             }
+
+            child._zeroCopy = _zeroCopy;
+            child._reportsQueue = _reportsQueue;
+            (child._lingers, child._lingerSeconds) = (_lingers, _lingerSeconds);
+            child._receiveTimeoutNanos = _receiveTimeoutNanos;
+            child._sendTimeoutNanos = _sendTimeoutNanos;
         }
 
-        _zeroCopy = listener._zeroCopy;
-        _reportsQueue = listener._reportsQueue;
-        _linger = listener._linger;
-        _receiveTimeoutNanos = listener._receiveTimeoutNanos;
-        _sendTimeoutNanos = listener._sendTimeoutNanos;
-        if (_socket is { } socket)
-        {
-            socket.LingerState = _linger;
-        }
+        // TCP_DEFER_ACCEPT is the listener's alone.
+        child._set.Remove((LevelTcp, 9));
+        return child;
     }
 }

@@ -19,6 +19,10 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
     private volatile TcpSocketListener? _listener;
     private bool _connecting;
 
+    /// <summary>What a socket without a connection has: an error that a connection left behind, and that its reading end was shut down (Linux: sk_err, sk_shutdown).</summary>
+    private Errno _error;
+    private volatile bool _receiveShutdown;
+
     public TcpConnection? Connection => _socket?.Connection;
 
     public bool IsListening => _listener is not null;
@@ -53,7 +57,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
             if (_listener is not null)
             {
-                // Linux changes the backlog of a listener in place; ours keeps the first.
+                _listener.Socket.SetBacklog(backlog);
                 return 0;
             }
 
@@ -61,12 +65,12 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             {
                 var options = new TcpListenOptions(_bound ?? new IPEndPoint(IPAddress.Any, 0))
                 {
-                    Backlog = backlog <= 0 ? 1 : backlog,
-                    Prepare = Prepare,
+                    Prepare = PrepareChild,
                     AnyDestination = _freeBind && _bound is { } bound && !bound.Address.Equals(IPAddress.Any)
                         && !stack.Ip.IsLocal(Wire.IpAddress.From(bound.Address)),
                 };
                 _listener = stack.ListenTcp(options);
+                _listener.Socket.SetBacklog(backlog);
                 _listener.Socket.Observe(new StackObserver(this));
                 foreach (((int level, int name), long value) in _set)
                 {
@@ -104,9 +108,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
                 if (listener.TryAccept() is { } socket)
                 {
-                    accepted = new SocketFile(stack, Pace) { NonBlocking = nonBlocking, _socket = socket };
+                    accepted = Accepted(socket);
+                    accepted.NonBlocking = nonBlocking;
                     socket.Connection.Observe(new StackObserver(accepted));
-                    accepted.InheritFrom(this);
                     return 0;
                 }
             }
@@ -145,8 +149,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                     return Result.Fail(failed.SocketErrorCode);
                 }
 
-                _socket.LingerState = _linger;
+                _socket.LingerState = LingerState;
                 _connecting = true;
+                _error = Errno.None;
             }
         }
 
@@ -168,7 +173,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             {
                 if (!wait.Again())
                 {
-                    return Result.Fail(Errno.EINPROGRESS);
+                    return begun;
                 }
             }
 
@@ -180,21 +185,53 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         }
     }
 
-    /// <summary>connect(2) to AF_UNSPEC: the connection is reset, and the socket is as if fresh.</summary>
+    /// <summary>
+    /// connect(2) to AF_UNSPEC, and what a shutdown does to a socket that listens or is being connected: the connection is reset, and the socket is as if fresh, but for a port that it was bound to and for
+    /// the error that tells of the reset (Linux: tcp_disconnect).
+    /// </summary>
     public int Disconnect()
     {
         lock (_gate)
         {
-            _socket?.Abort();
+            if (_socket is { } socket)
+            {
+                _error = ErrorLeftBehind(socket.Connection);
+                socket.Abort();
+            }
+
             _socket = null;
             _listener?.Dispose();
             _listener = null;
-            _connecting = false;
-            _bound = null;
+            _connecting = _receiveShutdown = false;
+            _bound = _bound is { Port: > 0 } ? _bound : null;
         }
 
         Notify(PollMask.Any);
         return 0;
+    }
+
+    private static Errno ErrorLeftBehind(TcpConnection connection)
+    {
+        connection.Own();
+        SocketError pending = connection.TakeError();
+        bool isReset = connection.State switch
+        {
+            TcpConnectionState.Closed or TcpConnectionState.TimeWait => false,
+            TcpConnectionState.Closing or TcpConnectionState.LastAck => connection.NotSentLength > 0,
+            _ => true,
+        };
+        connection.Release();
+        return isReset ? Errno.ECONNRESET : SocketErrors.ToErrno(pending);
+    }
+
+    private Errno TakeOwnError()
+    {
+        lock (_gate)
+        {
+            Errno error = _error;
+            _error = Errno.None;
+            return error;
+        }
     }
 
     public int Shutdown(int how)
@@ -204,25 +241,22 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             return Result.Fail(Errno.EINVAL);
         }
 
-        if (_listener is { } listener)
+        if (IsListening)
         {
-            if (how != (int)SocketShutdown.Send)
-            {
-                lock (_gate)
-                {
-                    _listener = null;
-                }
-
-                listener.Dispose();
-                Notify(PollMask.Any);
-            }
-
-            return 0;
+            return how == (int)SocketShutdown.Send ? 0 : Disconnect();
         }
 
         if (_socket is not { } socket)
         {
+            // Refused and yet remembered: who waits in poll sees it (Linux: inet_shutdown).
+            _receiveShutdown |= how != (int)SocketShutdown.Send;
+            Notify(PollMask.Any);
             return Result.Fail(Errno.ENOTCONN);
+        }
+
+        if (socket.State == TcpConnectionState.SynSent)
+        {
+            return Disconnect();
         }
 
         try
@@ -251,7 +285,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
 
         if (Connection is not { } connection)
         {
-            return PollMask.Out | PollMask.WriteNormal | PollMask.HangUp;
+            return PollMask.Out | PollMask.WriteNormal | PollMask.HangUp
+                | (_receiveShutdown ? PollMask.In | PollMask.ReadNormal | PollMask.PeerHangUp : PollMask.None)
+                | (_error != Errno.None ? PollMask.Error : PollMask.None);
         }
 
         SocketEvents events = connection.PollEvents;
@@ -280,9 +316,9 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         {
             try
             {
-                if (_linger is { Enabled: true, LingerTime: > 0 } linger)
+                if (_lingers && _lingerSeconds != 0)
                 {
-                    Linger(socket, linger.LingerTime);
+                    Linger(socket, _lingerSeconds);
                 }
             }
             finally
@@ -308,7 +344,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         {
             if (_socket is not { } socket)
             {
-                return Result.Fail(Errno.ECONNABORTED);
+                return Result.Fail(TakeOwnError() is var error and not Errno.None ? error : Errno.ECONNABORTED);
             }
 
             _connecting = false;
@@ -317,15 +353,15 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
                 return 0;
             }
 
-            SocketError error = TakeError(socket.Connection);
+            SocketError reason = TakeError(socket.Connection);
             socket.Dispose();
             _socket = null;
-            return error == SocketError.Success ? Result.Fail(Errno.ECONNABORTED) : Result.Fail(error);
+            return reason == SocketError.Success ? Result.Fail(Errno.ECONNABORTED) : Result.Fail(reason);
         }
     }
 
     /// <summary>SO_LINGER with a time: close waits until everything is acknowledged, or for that long.</summary>
-    private void Linger(TcpSocket socket, int seconds)
+    private void Linger(TcpSocket socket, long seconds)
     {
         TcpConnection connection = socket.Connection;
         if (connection.State == TcpConnectionState.Closed || connection.ReadableBytes > 0)
@@ -342,7 +378,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             return;
         }
 
-        var wait = new Blocking(this, true, Pace.After(seconds * 1000L));
+        var wait = new Blocking(this, true, seconds == LingerForever ? Pace.Never : Pace.After(seconds * 1000));
         try
         {
             while (connection.UnacknowledgedBytes > 0 && wait.Again())
@@ -353,6 +389,14 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
         {
             wait.End();
         }
+    }
+
+    private static SocketError TakeAnyError(TcpConnection connection)
+    {
+        connection.Own();
+        SocketError error = connection.TakeAnyError();
+        connection.Release();
+        return error;
     }
 
     private static SocketError TakeError(TcpConnection connection)

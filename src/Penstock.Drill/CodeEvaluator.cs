@@ -160,7 +160,7 @@ internal sealed class CodeEvaluator(Func<string, long?> variables, Action<string
 
                 if (InfoVariables.Names.Contains(name.Name))
                 {
-                    throw new EvaluationException(name.At, $"there is no connection yet that '{name.Name}' could be asked of");
+                    throw new EvaluationException(name.At, $"there is no socket yet that '{name.Name}' could be asked of");
                 }
 
                 string? near = NearestName.Find(name.Name, [.. _own.Keys, .. Symbols.Names, .. InfoVariables.Names]);

@@ -14,21 +14,21 @@ internal static class InfoVariables
     /// <summary>All that <see cref="Find"/> knows when there is a connection.</summary>
     public static IEnumerable<string> Names => TcpInfoLayout.Places.Select(static place => place.Name).Concat(s_memory.Select(static word => MemoryPrefix + word));
 
-    /// <summary>The field's value now; null when there is no such field, or no connection to ask.</summary>
-    public static long? Find(string name, TcpConnection? connection)
+    /// <summary>The field's value now; null when there is no such field, or no socket to ask.</summary>
+    public static long? Find(string name, Func<TcpInfo?> ask)
     {
-        if (connection is null)
-        {
-            return null;
-        }
-
         if (name.StartsWith(MemoryPrefix, StringComparison.Ordinal) && Array.IndexOf(s_memory, name[MemoryPrefix.Length..]) is >= 0 and var index)
         {
             Span<byte> words = stackalloc byte[s_memory.Length * sizeof(uint)];
-            TcpInfoLayout.WriteMemory(connection.Snapshot(), words);
+            if (ask() is not { } memory)
+            {
+                return null;
+            }
+
+            TcpInfoLayout.WriteMemory(memory, words);
             return BitConverter.ToUInt32(words[(index * sizeof(uint))..]);
         }
 
-        return name.StartsWith("tcpi_", StringComparison.Ordinal) ? TcpInfoLayout.Read(name, connection.Snapshot()) : null;
+        return name.StartsWith("tcpi_", StringComparison.Ordinal) && ask() is { } info ? TcpInfoLayout.Read(name, info) : null;
     }
 }

@@ -72,7 +72,7 @@ internal sealed partial class ScriptRun
         _pace = new ScriptPace(_time);
         _calls = new SystemCalls(_stack, _pace, new IPEndPoint(remote, (int)(head.GetLong("connect_port") ?? 8080)), _bindPort, files);
         _calls.Connecting += OnConnecting;
-        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, Watched), _output.Add);
+        _evaluator = new CodeEvaluator(name => InfoVariables.Find(name, () => Watched?.Snapshot() ?? _calls.Newest?.Info()), _output.Add);
     }
 
     private long ElapsedNanos => _time.NowNanos - _startNanos;

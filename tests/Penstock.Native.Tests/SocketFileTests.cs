@@ -37,6 +37,48 @@ public sealed class SocketFileTests
     }
 
     [Fact]
+    public void A_second_connect_that_waits_in_vain_says_that_one_is_under_way()
+    {
+        SocketFile listener = _machine.Listener(80);
+        Assert.Equal(0, _machine.Call(() => listener.Listen(0)));
+        Assert.Equal(0, _machine.Call(() => _machine.Socket().Connect(At(80))));
+
+        // The backlog is full: SYNs are dropped.
+        SocketFile socket = _machine.Socket();
+        byte[] time = new byte[16];
+        BinaryPrimitives.WriteInt64LittleEndian(time.AsSpan(8), 200_000);
+        Assert.Equal(0, _machine.Call(() => socket.SetOption(LevelSocket, 21, time)));
+        Assert.Equal(Error(Errno.EINPROGRESS), _machine.Call(() => socket.Connect(At(80))));
+        Assert.Equal(Error(Errno.EALREADY), _machine.Call(() => socket.Connect(At(80))));
+    }
+
+    [Fact]
+    public void A_linger_time_stays_when_lingering_is_switched_off_and_a_negative_one_is_for_ever()
+    {
+        SocketFile socket = _machine.Socket();
+        Assert.Equal((0, 0), Lingers());
+        Set(1, 5);
+        Assert.Equal((1, 5), Lingers());
+        Set(0, 9);
+        Assert.Equal((0, 5), Lingers());
+        Set(7, -3);
+        Assert.Equal((1, unchecked((int)(long.MaxValue / 1000))), Lingers());
+
+        void Set(int on, int seconds)
+        {
+            byte[] value = [.. BitConverter.GetBytes(on), .. BitConverter.GetBytes(seconds)];
+            Assert.Equal(0, _machine.Call(() => socket.SetOption(LevelSocket, 13, value)));
+        }
+
+        (int On, int Seconds) Lingers()
+        {
+            byte[] value = new byte[8];
+            Assert.Equal(8, _machine.Call(() => socket.GetOption(LevelSocket, 13, value)));
+            return (BitConverter.ToInt32(value), BitConverter.ToInt32(value, 4));
+        }
+    }
+
+    [Fact]
     public void A_connect_that_nobody_answers_is_refused()
     {
         SocketFile socket = _machine.Socket();

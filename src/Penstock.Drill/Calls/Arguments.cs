@@ -65,6 +65,10 @@ internal sealed class Arguments(SystemCall call)
         _ => null,
     };
 
+    /// <summary>A socket address of no family, by which connect(2) takes a connection away.</summary>
+    public bool IsUnspecified(int index) =>
+        this[index] is StructExpression { Kind: StructKind.SocketAddress } address && Long(address.Get("sa_family")!) == 0;
+
     /// <summary>A socket address; null for <c>...</c>. Another family than IPv4 skips the script.</summary>
     public IPEndPoint? Address(int index)
     {

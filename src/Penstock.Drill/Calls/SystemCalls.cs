@@ -38,6 +38,9 @@ internal sealed partial class SystemCalls
     /// <summary>The connection that assertions look at: the one that was last opened or accepted.</summary>
     public TcpConnection? Watched { get; private set; }
 
+    /// <summary>The socket that was made last by socket(2).</summary>
+    public SocketFile? Newest { get; private set; }
+
     /// <summary>How often a socket has begun to listen.</summary>
     public int Listens { get; private set; }
 
@@ -138,6 +141,7 @@ internal sealed partial class SystemCalls
             "bind" => new CallOutcome(socket.Bind(arguments.Address(1) ?? new IPEndPoint(IPAddress.Any, _defaultPort))),
             "listen" => Listen(socket, arguments),
             "accept" or "accept4" => Accept(socket, arguments),
+            "connect" when arguments.IsUnspecified(1) => new CallOutcome(socket.Disconnect()),
             "connect" => Connect(socket, arguments),
             "shutdown" => new CallOutcome(socket.Shutdown(arguments.Int(1))),
             "recv" or "recvfrom" or "recvmsg" => Receive(socket, arguments),
@@ -211,7 +215,8 @@ internal sealed partial class SystemCalls
             throw DrillStop.Skipped("the stack has TCP sockets only");
         }
 
-        return Add(arguments.Call, new SocketFile(_stack, _pace) { NonBlocking = (type & OpenFile.NonBlockFlag) != 0 });
+        Newest = new SocketFile(_stack, _pace) { NonBlocking = (type & OpenFile.NonBlockFlag) != 0 };
+        return Add(arguments.Call, Newest);
     }
 
     private CallOutcome Listen(SocketFile socket, Arguments arguments)

@@ -12,10 +12,11 @@ internal static class NumberedOptions
     public const int LevelIp = 0, LevelSocket = 1, LevelTcp = 6;
 
     /// <summary>Why an option does not take a value; <see cref="Errno.None"/> when it does.</summary>
+    /// <remarks>Of TCP_RTO_MIN_US and TCP_DELACK_MAX_US more than 200 ms, and less than two of Linux's clock ticks, which are a millisecond here.</remarks>
     public static Errno Check(long level, long name, long value) => (level, name, value) switch
     {
         (LevelTcp, 2, not 0 and (< 88 or > 32767)) or (LevelTcp, 4 or 5, < 1 or > 32767) or (LevelTcp, 6 or 7, < 1 or > 127) or (LevelTcp, 18, < 0) or (LevelTcp, 36, < 0 or > 1)
-            or (LevelTcp, 44, < 1000 or > 120_000) or (LevelTcp, 45 or 46, < 1) => Errno.EINVAL,
+            or (LevelTcp, 44, < 1000 or > 120_000) or (LevelTcp, 45 or 46, <= 1000 or > 200_000) or (LevelTcp, 16 or 17, < 0 or > 1) => Errno.EINVAL,
         (LevelIp, 2, 0 or < -1 or > 255) or (LevelIp, 10, < 0 or > 5) or (LevelSocket, 60, < 0 or > 1) => Errno.EINVAL,
         _ => Errno.None,
     };
@@ -23,18 +24,21 @@ internal static class NumberedOptions
     /// <summary>What setting an option does to a connection that the caller owns, or has just made; null when there is no such option.</summary>
     public static Action<TcpConnection>? Change(long level, long name, long value) => (level, name) switch
     {
-        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_RECVERR; IP_FREEBIND is the binding's and TCP_INQ the reader's affair.
-        (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 11 or 15) or (LevelTcp, 36) => static _ => { },
+        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_FREEBIND is the binding's and TCP_INQ the reader's affair; TCP_THIN_DUPACK has done nothing since Linux 4.18.
+        (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 15) or (LevelTcp, 17 or 36) => static _ => { },
         (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
         (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
         (LevelSocket, 9) => c => c.KeepAlive = value != 0,
         (LevelSocket, 10) => c => c.UrgentInline = value != 0,
         (LevelSocket, 18) => c => c.ReceiveLowWater = value < 0 ? int.MaxValue : (int)value,
+        (LevelSocket, 32) => c => c.SetSendBuffer((int)value, most: int.MaxValue),
+        (LevelSocket, 33) => c => c.SetReceiveBuffer((int)value, most: int.MaxValue),
         (LevelSocket, 47) => c => c.MaximumPacingRate = value < 0 ? Tcp.Pacing.Pacer.Unlimited : value,
         (LevelSocket, 60) => c => c.ZeroCopy.QueuesNotifications = value != 0,
         (LevelIp, 1) => c => c.TypeOfService = (byte)(value & ~3),
         (LevelIp, 2) => c => c.TimeToLive = value < 0 ? c.Stack.Tcp.Settings.TimeToLive : (byte)value,
         (LevelIp, 10) => c => c.PathMtuDiscovery = (PathMtuDiscovery)value,
+        (LevelIp, 11) => c => c.ReportsIcmpErrors = value != 0,
         (LevelTcp, 1) => c => c.NoDelay = value != 0,
         (LevelTcp, 2) => c => c.MaximumSegment = (int)value,
         (LevelTcp, 3) => c => c.Cork = value != 0,
@@ -46,6 +50,7 @@ internal static class NumberedOptions
         (LevelTcp, 9) => c => c.DefersAck = value > 0,
         (LevelTcp, 10) => c => c.WindowClamp = (int)value,
         (LevelTcp, 12) => c => c.QuickAck = value != 0,
+        (LevelTcp, 16) => c => c.ThinLinearTimeouts = value != 0,
         (LevelTcp, 18) => c => c.UserTimeoutNanos = value * Nanos.PerMillisecond,
         (LevelTcp, 25) => c => c.NotSentLowWater = (uint)value,
         (LevelTcp, 44) => c => c.MaximumRtoNanos = value * Nanos.PerMillisecond,
@@ -62,11 +67,15 @@ internal static class NumberedOptions
             case (LevelSocket, 8):
                 listener.ReceiveBuffer = listener.Stack.Tcp.Settings.FixedReceiveBuffer((int)value);
                 break;
+            case (LevelSocket, 33):
+                listener.ReceiveBuffer = listener.Stack.Tcp.Settings.FixedReceiveBuffer((int)value, most: int.MaxValue);
+                break;
             case (LevelIp, 1):
-                listener.TypeOfService = (byte)value;
+                listener.TypeOfService = (byte)(value & ~3);
                 break;
             case (LevelIp, 2):
-                listener.TimeToLive = (byte)value;
+                // -1 and 0 are the stack's own.
+                listener.TimeToLive = (byte)Math.Max(0, value);
                 break;
             case (LevelTcp, 2):
                 listener.MaximumSegment = (int)value;
@@ -78,7 +87,7 @@ internal static class NumberedOptions
                 listener.DeferredTimeouts = value > 0 ? DeferAccept.Timeouts(TimeSpan.FromSeconds(value)) : 0;
                 break;
             case (LevelTcp, 10):
-                listener.WindowClamp = value > 0 ? (int)value : int.MaxValue;
+                listener.WindowClamp = value == 0 ? int.MaxValue : Math.Max((int)value, TcpConnection.SmallestReceiveBuffer / 2);
                 break;
         }
     }
@@ -95,6 +104,7 @@ internal static class NumberedOptions
         (LevelIp, 1) => connection.TypeOfService,
         (LevelIp, 2) => connection.TimeToLive,
         (LevelIp, 10) => (long)connection.PathMtuDiscovery,
+        (LevelIp, 11) => connection.ReportsIcmpErrors ? 1 : 0,
         (LevelTcp, 1) => connection.NoDelay ? 1 : 0,
         (LevelTcp, 2) => connection.SendMss,
         (LevelTcp, 3) => connection.Cork ? 1 : 0,
@@ -103,8 +113,10 @@ internal static class NumberedOptions
         (LevelTcp, 6) => connection.KeepAliveProbes,
         (LevelTcp, 7) => connection.SynRetries,
         (LevelTcp, 8) => connection.LingerTwoNanos < 0 ? -1 : connection.LingerTwoNanos / Nanos.PerSecond,
-        (LevelTcp, 10) => connection.WindowClamp,
+        (LevelTcp, 10) => connection.WindowClampInEffect,
         (LevelTcp, 12) => connection.QuickAck ? 1 : 0,
+        (LevelTcp, 16) => connection.ThinLinearTimeouts ? 1 : 0,
+        (LevelTcp, 17) => 0,
         (LevelTcp, 18) => connection.UserTimeoutNanos / Nanos.PerMillisecond,
         (LevelTcp, 25) => connection.OwnNotSentLowWater,
         (LevelTcp, 44) => connection.MaximumRtoNanos / Nanos.PerMillisecond,

@@ -200,7 +200,7 @@ internal sealed class ReceiveOperation(TcpConnection connection)
             return;
         }
 
-        SocketError error = received == TcpConnection.Failed ? connection.TakeError() : SocketError.Success;
+        SocketError error = connection.TakeReceiveError(received);
         connection.Release();
         if (received >= 0)
         {

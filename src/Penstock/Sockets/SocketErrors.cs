@@ -22,6 +22,8 @@ internal enum Errno
     ESPIPE = 29,
     EPIPE = 32,
     EDOM = 33,
+    ENONET = 64,
+    EPROTO = 71,
     ENOTSOCK = 88,
     EDESTADDRREQ = 89,
     EMSGSIZE = 90,
@@ -96,6 +98,8 @@ internal static class SocketErrors
         (SocketError.ConnectionRefused, Errno.ECONNREFUSED),
         (SocketError.HostDown, Errno.EHOSTDOWN),
         (SocketError.HostUnreachable, Errno.EHOSTUNREACH),
+        (SocketError.SystemNotReady, Errno.ENONET),
+        (SocketError.NoRecovery, Errno.EPROTO),
     ];
 
     /// <summary>Every error the stack may give, with its number.</summary>

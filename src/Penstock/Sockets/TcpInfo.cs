@@ -111,6 +111,9 @@ public sealed record TcpInfo
     /// <summary>ECN is in use (RFC 3168).</summary>
     public bool Ecn { get; init; }
 
+    /// <summary>Data of the peer came that could be marked (TCPI_OPT_ECN_SEEN).</summary>
+    internal bool EcnSeen { get; init; }
+
     /// <summary>Payload bytes sent, retransmissions included (tcpi_bytes_sent).</summary>
     public long BytesSent { get; init; }
 

@@ -57,7 +57,7 @@ internal static class TcpInfoLayout
         new("tcpi_segs_out", 136, 4, static i => i.SegmentsOut),
         new("tcpi_segs_in", 140, 4, static i => i.SegmentsIn),
         new("tcpi_notsent_bytes", 144, 4, static i => i.NotSent),
-        new("tcpi_min_rtt", 148, 4, static i => i.MinimumRoundTripTime == TimeSpan.Zero ? uint.MaxValue : Micros(i.MinimumRoundTripTime)),
+        new("tcpi_min_rtt", 148, 4, static i => i.State == TcpConnectionState.Listen ? 0 : i.MinimumRoundTripTime == TimeSpan.Zero ? uint.MaxValue : Micros(i.MinimumRoundTripTime)),
         new("tcpi_data_segs_in", 152, 4, static i => i.DataSegmentsIn),
         new("tcpi_data_segs_out", 156, 4, static i => i.DataSegmentsOut),
         new("tcpi_delivery_rate", 160, 8, static i => i.DeliveryRate),
@@ -152,9 +152,9 @@ internal static class TcpInfoLayout
 
     private static long Options(TcpInfo info)
     {
-        const int Timestamps = 1, Sack = 2, WindowScale = 4, Ecn = 8;
+        const int Timestamps = 1, Sack = 2, WindowScale = 4, Ecn = 8, EcnSeen = 16;
         return (info.Timestamps ? Timestamps : 0) | (info.Sack ? Sack : 0) | (info.WindowScale.Send >= 0 ? WindowScale : 0)
-            | (info.Ecn ? Ecn : 0);
+            | (info.Ecn ? Ecn : 0) | (info.EcnSeen ? EcnSeen : 0);
     }
 
     private static long Micros(TimeSpan span) => span.Ticks / TimeSpan.TicksPerMicrosecond;

@@ -49,7 +49,7 @@ public sealed partial class TcpSocket
             return WaitToReceive(buffer, flags, cancellationToken);
         }
 
-        SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
+        SocketError error = _connection.TakeReceiveError(received);
         _connection.Release();
         EndReceive();
         return received >= 0 ? new ValueTask<int>(received) : ValueTask.FromException<int>(new SocketException((int)error));
@@ -75,9 +75,9 @@ public sealed partial class TcpSocket
                     return received;
                 }
 
-                if (received == TcpConnection.Failed)
+                if (received != TcpConnection.WouldBlock)
                 {
-                    SocketError error = _connection.TakeError();
+                    SocketError error = _connection.TakeReceiveError(received);
                     _connection.Release();
                     throw new SocketException((int)error);
                 }
@@ -98,7 +98,7 @@ public sealed partial class TcpSocket
     {
         _connection.Own();
         int received = _connection.TryReceive(buffer, flags);
-        error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
+        error = _connection.TakeReceiveError(received);
         _connection.Release();
         return received;
     }
@@ -110,7 +110,7 @@ public sealed partial class TcpSocket
     {
         if (buffer.IsEmpty)
         {
-            return _connection.IsReadable ? _connection.Error == SocketError.Success ? 0 : TcpConnection.Failed : TcpConnection.WouldBlock;
+            return _connection.IsReadable ? _connection.TryReceive(buffer, flags & ~TcpReceiveFlags.OutOfBand) : TcpConnection.WouldBlock;
         }
 
         return _connection.WaitsForMore(buffer.Length) ? TcpConnection.WouldBlock : _connection.TryReceive(buffer, flags);
@@ -139,7 +139,7 @@ public sealed partial class TcpSocket
             return await WaitToReceive(buffer, flags, cancellationToken).ConfigureAwait(false);
         }
 
-        SocketError error = received == TcpConnection.Failed ? _connection.TakeError() : SocketError.Success;
+        SocketError error = _connection.TakeReceiveError(received);
         _connection.Release();
         EndReceive();
         return received >= 0 ? received : throw new SocketException((int)error);

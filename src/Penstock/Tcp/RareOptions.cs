@@ -34,6 +34,12 @@ internal sealed class RareOptions
     /// <summary>TCP_DEFER_ACCEPT of an active open: the last ACK of the handshake waits for data to ride on.</summary>
     public bool DefersAck;
 
+    /// <summary>TCP_THIN_LINEAR_TIMEOUTS.</summary>
+    public bool ThinLinearTimeouts;
+
+    /// <summary>IP_RECVERR: what ICMP says of the open connection is an error of the next call.</summary>
+    public bool ReportsIcmpErrors;
+
     /// <summary>IP_MTU_DISCOVER.</summary>
     public PathMtuDiscovery PathMtuDiscovery = PathMtuDiscovery.Want;
 }

@@ -381,8 +381,11 @@ internal sealed partial class TcpConnection
         packet.Free();
     }
 
-    /// <summary>An ICMP error about a connection that is being opened ends it; about an open one it is only remembered (RFC 5927 6, RFC 9293 3.9.2.2).</summary>
-    internal void OnIcmpError(SequenceNumber quoted, SocketError error)
+    /// <summary>
+    /// An ICMP error about a connection that is being opened ends it; about an open one it is only remembered, unless the application wants to hear of it at once (RFC 5927 6, RFC 9293 3.9.2.2; Linux:
+    /// IP_RECVERR). <paramref name="isPathDown"/>: nothing reaches the peer for now.
+    /// </summary>
+    internal void OnIcmpError(SequenceNumber quoted, SocketError error, bool isPathDown)
     {
         if (State is TcpConnectionState.Closed or TcpConnectionState.Listen)
         {
@@ -399,10 +402,21 @@ internal sealed partial class TcpConnection
         {
             _stack.Counters.Add(StackCounter.TcpAttemptFails);
             Finish(error);
+            return;
         }
-        else
+
+        if (isPathDown)
+        {
+            TakeBackoffBack(quoted);
+        }
+
+        if (_rare is not { ReportsIcmpErrors: true })
         {
             _softError = error;
+            return;
         }
+
+        Error = error;
+        Notify(SocketEvents.Error);
     }
 }

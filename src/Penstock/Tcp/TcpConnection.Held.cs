@@ -48,7 +48,7 @@ internal sealed partial class TcpConnection
                 continue;
             }
 
-            int run = LimitToMark(first.Length);
+            int run = LimitToMark(first.Length, _copiedSeq);
             if (run < first.Length)
             {
                 PacketBuffer? front = CutFront(first, run);
@@ -75,12 +75,12 @@ internal sealed partial class TcpConnection
             }
         }
 
-        if (taken == 0 && Error != SocketError.Success)
+        if (taken == 0 && Error != SocketError.Success && !_finReceived)
         {
             return Failed;
         }
 
-        ended = _receiveQueue.First is null && Error == SocketError.Success && (_finReceived || ReceiveShutdown);
+        ended = _receiveQueue.First is null && (_finReceived || (Error == SocketError.Success && ReceiveShutdown));
         if (taken > 0 || ended)
         {
             return taken;

@@ -4,6 +4,7 @@ using Penstock.Accounting;
 using Penstock.Buffers;
 using Penstock.Ownership;
 using Penstock.Time;
+using Penstock.Wire;
 
 namespace Penstock.Tcp;
 
@@ -13,6 +14,9 @@ internal sealed partial class TcpConnection
     public IPEndPoint LocalEndPoint => new(Key.Local.ToIPAddress(), Key.LocalPort);
 
     public IPEndPoint RemoteEndPoint => new(Key.Remote.ToIPAddress(), Key.RemotePort);
+
+    /// <summary>What tcpi_rttvar tells before the first sample, and tcpi_rto of a socket that never was a connection (Linux: a quarter of TCP_TIMEOUT_INIT, and that).</summary>
+    public const long UnmeasuredVarianceNanos = InitialRtoNanos / 4, UnmeasuredRtoNanos = InitialRtoNanos;
 
     /// <summary>Never waits for the owner.</summary>
     public TcpInfo Snapshot()
@@ -47,12 +51,12 @@ internal sealed partial class TcpConnection
         CongestionControl = Congestion.Name,
         CongestionWindow = Cwnd.Window,
         SlowStartThreshold = Cwnd.Threshold,
-        SendMss = SegmentPayload(),
+        SendMss = State == TcpConnectionState.SynSent ? SendMss : SegmentPayload(),
         ReceiveMss = _receiveMss,
         AdvertisedMss = _advertisedMss,
         PathMtu = _pathMtu,
         RoundTripTime = Span(Rtt.SmoothedNanos),
-        RoundTripVariance = Span(Rtt.HasSample ? Rtt.VarianceNanos : (_establishedNanos != 0 ? RtoAfterLostSynNanos : InitialRtoNanos) >> 2),
+        RoundTripVariance = Span(Rtt.HasSample ? Rtt.VarianceNanos : _establishedNanos != 0 ? RtoAfterLostSynNanos / 4 : UnmeasuredVarianceNanos),
         MinimumRoundTripTime = Span(_minimumRtt.HasSample ? _minimumRtt.CurrentNanos : 0),
         ReceiverRoundTripTime = Span(_rcvRttNanos),
         RetransmissionTimeout = Span(_rtoNanos),
@@ -72,6 +76,7 @@ internal sealed partial class TcpConnection
         Timestamps = _timestampsOk,
         Sack = _sackOk,
         Ecn = UsesEcn,
+        EcnSeen = _ecn.HasSeen,
         BytesSent = _bytesSent,
         BytesAcked = _bytesAcked,
         BytesReceived = _bytesReceived,
@@ -80,7 +85,7 @@ internal sealed partial class TcpConnection
         SegmentsIn = _segmentsIn,
         Delivered = IsSynchronized || _establishedNanos != 0 ? 1 : 0,
         DeliveryRateIsApplicationLimited = true,
-        PacingRate = RateOfWindow(),
+        PacingRate = _establishedNanos != 0 ? RateOfWindow() : Pacing.Pacer.Unlimited,
         MaximumPacingRate = Pacing.Pacer.Unlimited,
         DataSegmentsOut = _dataSegmentsOut,
         DataSegmentsIn = _dataSegmentsIn,
@@ -124,6 +129,12 @@ internal sealed partial class TcpConnection
     /// <summary>ECN was agreed on (RFC 3168; Linux: TCPI_OPT_ECN).</summary>
     public bool UsesEcn => _ecn.IsOn && IsSynchronized;
 
+    /// <summary>What SIOCOUTQ and SIOCOUTQNSD tell, FIN included: after the end of the connection too, so that it can be seen how much never arrived (Linux: tcp_ioctl).</summary>
+    public int SendQueueLength => _writeSeq.Since(_sndUna);
+
+    /// <inheritdoc cref="SendQueueLength"/>
+    public int NotSentLength => Math.Max(0, _writeSeq.Since(_sndNxt));
+
     /// <summary>Bytes queued and not acknowledged, FIN included.</summary>
     public int UnacknowledgedBytes => State == TcpConnectionState.Closed ? 0 : _writeSeq.Since(_sndUna);
 
@@ -134,8 +145,14 @@ internal sealed partial class TcpConnection
     public int ReadableUpToMark =>
         !_urgentInline && _urgentState != UrgentNone && _urgentSequence.AtOrAfter(_copiedSeq) && _urgentSequence.Before(_rcvNxt) ? _urgentSequence.Since(_copiedSeq) : ReadableBytes;
 
-    /// <summary>Payload of a segment sent now.</summary>
-    public int SendMss => State == TcpConnectionState.Closed && _userMss > 0 ? _userMss : SegmentPayload();
+    /// <summary>Payload of a segment sent now. While the connection is being opened the peer's bound is taken to be the default and timestamps to be agreed on (Linux: tcp_sync_mss).</summary>
+    public int SendMss => State switch
+    {
+        TcpConnectionState.SynSent => Math.Min(_userMss > 0 ? _userMss : 536, _pathMtu - IPv4Header.MinLength - TcpHeader.MinLength)
+            - (_tcp.Settings.Timestamps ? TcpOptionsWriter.TimestampsLength : 0),
+        TcpConnectionState.Closed when _userMss > 0 => _userMss,
+        _ => SegmentPayload(),
+    };
 
     /// <summary>The peer has said that nothing more comes.</summary>
     public bool HasReceivedFin => _finReceived;
@@ -154,7 +171,7 @@ internal sealed partial class TcpConnection
                 return Error == SocketError.Success ? events : SocketEvents.Error;
             }
 
-            if (HasEnoughToRead(ReceiveLowWater) || ReceiveEnded)
+            if (HasEnoughToRead(PollLowWater) || ReceiveEnded)
             {
                 events |= SocketEvents.Readable;
             }

@@ -78,19 +78,19 @@ internal sealed partial class TcpConnection
         set => _userMss = value;
     }
 
-    /// <summary>SO_SNDBUF: fixed by the application; doubled for overhead as Linux does.</summary>
-    public void SetSendBuffer(int bytes)
+    /// <summary>SO_SNDBUF: fixed by the application; doubled for overhead as Linux does. <paramref name="most"/> takes the place of the stack's bound (SO_SNDBUFFORCE).</summary>
+    public void SetSendBuffer(int bytes, int? most = null)
     {
         Memory.SendBufferLocked = true;
-        Memory.SendBuffer = _tcp.Settings.FixedSendBuffer(bytes);
+        Memory.SendBuffer = _tcp.Settings.FixedSendBuffer(bytes, most);
         CheckSendSpace();
     }
 
-    /// <summary>SO_RCVBUF.</summary>
-    public void SetReceiveBuffer(int bytes)
+    /// <summary>SO_RCVBUF, SO_RCVBUFFORCE.</summary>
+    public void SetReceiveBuffer(int bytes, int? most = null)
     {
         Memory.ReceiveBufferLocked = true;
-        Memory.ReceiveBuffer = _tcp.Settings.FixedReceiveBuffer(bytes);
+        Memory.ReceiveBuffer = _tcp.Settings.FixedReceiveBuffer(bytes, most);
     }
 
     public byte TypeOfService
@@ -232,6 +232,20 @@ internal sealed partial class TcpConnection
         set => SetRare(value, false, static (rare, v) => rare.DefersAck = v);
     }
 
+    /// <summary>IP_RECVERR: what ICMP says of the open connection is an error of the next call, once, and not only remembered. The error queue has none of it.</summary>
+    public bool ReportsIcmpErrors
+    {
+        get => _rare?.ReportsIcmpErrors ?? false;
+        set => SetRare(value, false, static (rare, v) => rare.ReportsIcmpErrors = v);
+    }
+
+    /// <summary>TCP_THIN_LINEAR_TIMEOUTS: as the stack's setting, for this connection.</summary>
+    public bool ThinLinearTimeouts
+    {
+        get => _rare?.ThinLinearTimeouts ?? false;
+        set => SetRare(value, false, static (rare, v) => rare.ThinLinearTimeouts = v);
+    }
+
     /// <summary>IP_MTU_DISCOVER.</summary>
     public PathMtuDiscovery PathMtuDiscovery
     {
@@ -277,6 +291,30 @@ internal sealed partial class TcpConnection
             }
 
             _rcvSsthresh = _windowClamp < before ? Math.Min(_rcvSsthresh, _windowClamp) : Math.Max(_rcvSsthresh, (int)Math.Min(_rcvWnd, (uint)_windowClamp));
+        }
+    }
+
+    /// <summary>
+    /// TCP_WINDOW_CLAMP as Linux reads it back: what was set; else, once there is a connection, what its receive buffer can offer, of which a segment is held back until data has come or the buffer has grown
+    /// (tcp_init_buffer_space); while it is being opened, what the field can say.
+    /// </summary>
+    public int WindowClampInEffect
+    {
+        get
+        {
+            if (WindowClamp > 0 || State == TcpConnectionState.Closed)
+            {
+                return WindowClamp;
+            }
+
+            if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+            {
+                return ushort.MaxValue << _rcvWscale;
+            }
+
+            int full = Math.Min(WindowCeiling, FullWindow());
+            bool isFresh = _scalingRatio == SynWindow.ScalingRatio(_tcp.Settings) && (Memory.ReceiveBufferLocked || Memory.ReceiveBuffer == _tcp.Settings.ReceiveBufferDefault);
+            return isFresh ? Math.Max(2 * _advertisedMss, FullWindow() - _advertisedMss) : full;
         }
     }
 

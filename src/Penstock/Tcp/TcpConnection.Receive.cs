@@ -14,6 +14,18 @@ internal sealed partial class TcpConnection
     /// <summary>Result of <see cref="TryReceive"/> when the connection failed; <see cref="TakeError"/> says why.</summary>
     public const int Failed = -2;
 
+    /// <summary>Results of <see cref="TryReceive"/> for urgent data when there is none, and when the connection is gone: the call is refused, and an error of the connection stays where it is.</summary>
+    private const int NothingUrgent = -3, Gone = -4;
+
+    /// <summary>Why a receive gave <paramref name="received"/>; takes the connection's error where it is that.</summary>
+    public SocketError TakeReceiveError(int received) => received switch
+    {
+        Failed => TakeError(),
+        NothingUrgent => SocketError.InvalidArgument,
+        Gone => SocketError.NotConnected,
+        _ => SocketError.Success,
+    };
+
     /// <summary>True when a receive would not wait: data, the end, or an error.</summary>
     public bool IsReadable => HasEnoughToRead(ReceiveLowWater) || _finReceived || ReceiveShutdown || State == TcpConnectionState.Closed || Error != SocketError.Success;
 
@@ -27,7 +39,7 @@ internal sealed partial class TcpConnection
     {
         int readable = ReadableBytes;
         return readable >= wanted
-            || (readable > 0 && (Memory.UnderPressure || Memory.ReceiveAlloc > Memory.ReceiveBuffer - (Memory.ReceiveBuffer >> 3) || OfferedWindow() <= _receiveMss || _urgentState != UrgentNone));
+            || (readable > 0 && (Memory.UnderPressure || Memory.ReceiveAlloc > Memory.ReceiveBuffer - (Memory.ReceiveBuffer >> 3) || OfferedWindow() <= _receiveMss));
     }
 
     /// <summary>A receive with so much room has to wait for more than there is.</summary>
@@ -55,8 +67,8 @@ internal sealed partial class TcpConnection
     public int ReadableHint => Math.Max(0, ReadableBytes) + (_finReceived ? 1 : 0);
 
     /// <summary>
-    /// Copies what is there into <paramref name="destination"/>. The caller owns the connection. Returns the count, 0 at the end of the stream, or
-    /// <see cref="WouldBlock"/> or <see cref="Failed"/>.
+    /// Copies what is there into <paramref name="destination"/>. The caller owns the connection. Returns the count, 0 at the end of the stream, also when the connection broke after the
+    /// peer's FIN (Linux: SOCK_DONE), or <see cref="WouldBlock"/>, or what <see cref="TakeReceiveError"/> explains. Without room: 0 where there is something to read.
     /// </summary>
     public int TryReceive(Span<byte> destination, TcpReceiveFlags flags)
     {
@@ -73,14 +85,16 @@ internal sealed partial class TcpConnection
         bool peek = (flags & TcpReceiveFlags.Peek) != 0;
         int copied = 0;
         bool flushed = false;
+        SequenceNumber at = _copiedSeq;
         while (copied < destination.Length)
         {
-            int run = peek ? PeekRun(destination[copied..], copied) : TakeRun(destination[copied..]);
+            int run = peek ? PeekRun(destination[copied..], ref at) : TakeRun(destination[copied..]);
+            at = peek ? at : _copiedSeq;
             if (run == 0)
             {
                 // Neither sleep nor leave before what waits in the backlog has been seen. A flush that brought no bytes is not repeated: a flood of
                 // other packets must not keep a reader, whose release meets the backlog's limit.
-                if (flushed || !FlushForReader() || (copied > 0 && IsUrgentByteNext))
+                if (flushed || !FlushForReader() || (copied > 0 && IsUrgentByte(at)))
                 {
                     break;
                 }
@@ -91,7 +105,7 @@ internal sealed partial class TcpConnection
 
             copied += run;
             flushed = false;
-            if (IsUrgentByteNext)
+            if (IsUrgentByte(at))
             {
                 // A read stops at the mark, in line or not, so that the reader can find it (Linux).
                 break;
@@ -110,23 +124,21 @@ internal sealed partial class TcpConnection
             return copied;
         }
 
-        if (Error != SocketError.Success)
-        {
-            return Failed;
-        }
-
-        if (_finReceived || ReceiveShutdown || State == TcpConnectionState.Closed)
+        if (_finReceived || (destination.Length == 0 && ReadableBytes > 0))
         {
             return 0;
         }
 
-        return destination.Length == 0 && ReadableBytes > 0 ? 0 : WouldBlock;
+        return Error != SocketError.Success ? Failed : ReceiveShutdown || State == TcpConnectionState.Closed ? 0 : WouldBlock;
     }
 
     /// <summary>True when the next byte to be read is the urgent one (SIOCATMARK).</summary>
     public bool IsAtMark => _urgentState is UrgentValid or UrgentPending or UrgentRead && _copiedSeq == _urgentSequence;
 
-    private bool IsUrgentByteNext => _urgentState != UrgentNone && _copiedSeq == _urgentSequence;
+    private bool IsUrgentByte(SequenceNumber at) => _urgentState != UrgentNone && at == _urgentSequence;
+
+    /// <summary>What poll wants to be there: out of line an urgent byte that stands next is nothing to read (Linux: tcp_poll).</summary>
+    private int PollLowWater => ReceiveLowWater + (!_urgentInline && IsUrgentByte(_copiedSeq) ? 1 : 0);
 
     private int TakeRun(Span<byte> destination)
     {
@@ -136,7 +148,7 @@ internal sealed partial class TcpConnection
             return 0;
         }
 
-        int take = LimitToMark(Math.Min(first.Length, destination.Length));
+        int take = LimitToMark(Math.Min(first.Length, destination.Length), _copiedSeq);
         if (take == 0)
         {
             return 0;
@@ -148,8 +160,15 @@ internal sealed partial class TcpConnection
         return take;
     }
 
-    private int PeekRun(Span<byte> destination, int offset)
+    /// <summary>Copies from one buffer without taking: as far as a read would go, and over the urgent byte where a read would step over it. <paramref name="at"/> is moved behind.</summary>
+    private int PeekRun(Span<byte> destination, ref SequenceNumber at)
     {
+        if (!_urgentInline && IsUrgentByte(at) && at.Before(_rcvNxt))
+        {
+            at += 1;
+        }
+
+        int offset = at.Since(_copiedSeq);
         PacketBuffer? buffer = _receiveQueue.First;
         while (buffer is not null && offset >= buffer.Length)
         {
@@ -157,7 +176,14 @@ internal sealed partial class TcpConnection
             buffer = buffer.Next;
         }
 
-        return buffer is null ? 0 : buffer.CopyPayloadTo(offset, destination[..Math.Min(destination.Length, buffer.Length - offset)]);
+        if (buffer is null)
+        {
+            return 0;
+        }
+
+        int run = buffer.CopyPayloadTo(offset, destination[..LimitToMark(Math.Min(destination.Length, buffer.Length - offset), at)]);
+        at += run;
+        return run;
     }
 
     private void Consume(PacketBuffer first, int count)
@@ -198,7 +224,7 @@ internal sealed partial class TcpConnection
         }
     }
 
-    private int LimitToMark(int count)
+    private int LimitToMark(int count, SequenceNumber at)
     {
         // In line too: a read that went across the mark would leave nobody able to see where it was (RFC 9293 MUST-33).
         if (_urgentState == UrgentNone)
@@ -206,29 +232,39 @@ internal sealed partial class TcpConnection
             return count;
         }
 
-        int before = _urgentSequence.Since(_copiedSeq);
+        int before = _urgentSequence.Since(at);
         return before > 0 ? Math.Min(count, before) : count;
     }
 
+    /// <summary>Linux: tcp_recv_urg. The byte is taken although there may be no room for it.</summary>
     private int TryReceiveUrgent(Span<byte> destination, TcpReceiveFlags flags)
     {
         if (_urgentInline || _urgentState is UrgentNone or UrgentRead)
         {
-            Error = SocketError.InvalidArgument;
-            return Failed;
+            return NothingUrgent;
         }
 
-        if (_urgentState == UrgentPending || destination.Length == 0)
+        if (State == TcpConnectionState.Closed && !_finReceived)
         {
-            return WouldBlock;
+            return Gone;
         }
 
-        destination[0] = _urgentByte;
+        if (_urgentState == UrgentPending)
+        {
+            return ReceiveEnded ? 0 : WouldBlock;
+        }
+
         if ((flags & TcpReceiveFlags.Peek) == 0)
         {
             _urgentState = UrgentRead;
         }
 
+        if (destination.IsEmpty)
+        {
+            return 0;
+        }
+
+        destination[0] = _urgentByte;
         return 1;
     }
 

@@ -281,7 +281,31 @@ internal sealed partial class TcpConnection
         ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
     }
 
-    private bool IsThin => _tcp.Settings.ThinLinearTimeouts && State == TcpConnectionState.Established && _packetsOut < 4
+    /// <summary>
+    /// RFC 6069 4: that the path is down, said of the oldest segment, means that its loss was no congestion. One doubling of the timeout is taken back, counted from when the segment was last sent; if that is over, it
+    /// goes again at once (Linux: tcp_ld_RTO_revert).
+    /// </summary>
+    private void TakeBackoffBack(SequenceNumber quoted)
+    {
+        if (quoted != _sndUna || _retransmits == 0 || _backoff == 0 || _retransmitQueue.First is not { } head)
+        {
+            return;
+        }
+
+        _backoff--;
+        _rtoNanos = Math.Min((Rtt.HasSample ? Rtt.RtoNanos : InitialRtoNanos) << _backoff, MaximumRtoNanos);
+        long now = Now;
+        if (head.SentNanos + _rtoNanos > now)
+        {
+            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, head.SentNanos + _rtoNanos);
+            return;
+        }
+
+        StopRetransmitTimer();
+        OnRetransmissionTimeout(now);
+    }
+
+    private bool IsThin => (_tcp.Settings.ThinLinearTimeouts || ThinLinearTimeouts) && State == TcpConnectionState.Established && _packetsOut < 4
         && Cwnd.Threshold < CongestionWindow.InfiniteThreshold && _retransmits <= ThinLinearRetries;
 
     /// <summary>

@@ -160,6 +160,19 @@ internal sealed partial class TcpConnection : OwnedSocket
         return error;
     }
 
+    /// <summary>What SO_ERROR tells, once: the pending error, else the last that was no reason to end the connection (Linux: sk_err, sk_err_soft).</summary>
+    public SocketError TakeAnyError()
+    {
+        if (TakeError() is var error and not SocketError.Success)
+        {
+            return error;
+        }
+
+        error = _softError;
+        _softError = SocketError.Success;
+        return error;
+    }
+
     private void SetState(TcpConnectionState next)
     {
         bool was = State is TcpConnectionState.Established or TcpConnectionState.CloseWait;

@@ -63,7 +63,7 @@ internal sealed partial class TcpLayer
         }
 
         long now = worker.NowNanos;
-        bool full = listener.Requests >= listener.Backlog;
+        bool full = listener.Requests > listener.Backlog;
 
         // A peer that comes back from TIME-WAIT is known to be there. Without cookies a quarter of the requests that there may be is kept free (Linux keeps it for peers it knows).
         bool cookie = recycledIss is null && (Settings.SynCookies == 2 || (full && Settings.SynCookies == 1));

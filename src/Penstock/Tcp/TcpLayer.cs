@@ -239,12 +239,7 @@ internal sealed partial class TcpLayer : ITransport
         FlowEntry? found = Flows.Find(new FlowKey(original.Source, localPort, original.Destination, remotePort));
         if (found is SynReceivedEntry request)
         {
-            if (quoted == request.Iss && request.Held is not { IsAnswered: false }
-                && type == IcmpType.DestinationUnreachable && code != IcmpUnreachable.FragmentationNeeded)
-            {
-                DropRequest(request, ErrorOf(type, code));
-            }
-
+            OnRequestError(request, quoted, type, code);
             return;
         }
 
@@ -267,23 +262,50 @@ internal sealed partial class TcpLayer : ITransport
             return;
         }
 
-        connection.OnIcmpError(quoted, ErrorOf(type, code));
+        if (ErrorOf(type, code) is var error and not SocketError.Success)
+        {
+            connection.OnIcmpError(quoted, error, IsPathDown(type, code));
+        }
+
         if (mine)
         {
             connection.Release(worker);
         }
     }
 
+    /// <summary>A request that waits for its ACK is dropped when the peer cannot be reached or understood at all; what may be the matter of one port or firewall is not believed (Linux: tcp_req_err).</summary>
+    private void OnRequestError(SynReceivedEntry request, SequenceNumber quoted, IcmpType type, byte code)
+    {
+        if (quoted != request.Iss)
+        {
+            _stack.Counters.Add(StackCounter.OutOfWindowIcmps);
+        }
+        else if (request.Held is not { IsAnswered: false } && (type != IcmpType.DestinationUnreachable || IsPathDown(type, code)))
+        {
+            _stack.Counters.Add(StackCounter.ListenDrops);
+            DropRequest(request, ErrorOf(type, code));
+        }
+    }
+
+    /// <summary>Nothing reaches the peer for now (RFC 6069 2).</summary>
+    private static bool IsPathDown(IcmpType type, byte code) =>
+        type == IcmpType.DestinationUnreachable && code is IcmpUnreachable.Network or IcmpUnreachable.Host;
+
+    /// <summary>Linux: icmp_err_convert and tcp_v4_err. Success for a code that is none.</summary>
     private static SocketError ErrorOf(IcmpType type, byte code) => type switch
     {
         IcmpType.DestinationUnreachable => code switch
         {
-            IcmpUnreachable.Network or 6 or IcmpUnreachable.NetworkProhibited => SocketError.NetworkUnreachable,
+            IcmpUnreachable.Network or 6 or IcmpUnreachable.NetworkProhibited or 11 => SocketError.NetworkUnreachable,
             IcmpUnreachable.Protocol => SocketError.ProtocolOption,
             IcmpUnreachable.Port => SocketError.ConnectionRefused,
+            IcmpUnreachable.SourceRouteFailed => SocketError.OperationNotSupported,
+            7 => SocketError.HostDown,
+            8 => SocketError.SystemNotReady,
+            > 15 => SocketError.Success,
             _ => SocketError.HostUnreachable,
         },
-        IcmpType.ParameterProblem => SocketError.ProtocolNotSupported,
+        IcmpType.ParameterProblem => SocketError.NoRecovery,
         _ => SocketError.HostUnreachable,
     };
 

@@ -197,8 +197,8 @@ internal sealed class TcpSettings
     public int SizeGoal;
 
     /// <summary>The send buffer that SO_SNDBUF with <paramref name="bytes"/> makes: doubled for overhead, within Linux's bounds.</summary>
-    public int FixedSendBuffer(int bytes) => Math.Max((int)Math.Min((long)Math.Min(bytes, CoreSendMax) * 2, int.MaxValue), SendBufferMin);
+    public int FixedSendBuffer(int bytes, int? most = null) => Math.Max((int)Math.Min((long)Math.Min(bytes, most ?? CoreSendMax) * 2, int.MaxValue), SendBufferMin);
 
     /// <summary>The receive buffer that SO_RCVBUF with <paramref name="bytes"/> makes.</summary>
-    public int FixedReceiveBuffer(int bytes) => Math.Max((int)Math.Min((long)Math.Min(bytes, CoreReceiveMax) * 2, int.MaxValue), ReceiveBufferMin);
+    public int FixedReceiveBuffer(int bytes, int? most = null) => Math.Max((int)Math.Min((long)Math.Min(bytes, most ?? CoreReceiveMax) * 2, int.MaxValue), ReceiveBufferMin);
 }

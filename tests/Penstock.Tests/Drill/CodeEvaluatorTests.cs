@@ -63,7 +63,7 @@ public class CodeEvaluatorTests
     [InlineData("1 << 63", "not in 0 to 62")]
     [InlineData("tcpi_nonsense_field", "nothing is called 'tcpi_nonsense_field'")]
     [InlineData("tcpi_snd_cwd", "did you mean tcpi_snd_cwnd?")]
-    [InlineData("tcpi_state", "there is no connection yet that 'tcpi_state' could be asked of")]
+    [InlineData("tcpi_state", "there is no socket yet that 'tcpi_state' could be asked of")]
     [InlineData("TCP_CA_Recovry", "did you mean TCP_CA_Recovery?")]
     [InlineData("'text'", "a text has no value")]
     [InlineData("abs(1, 2)", "wants one value")]

@@ -25,6 +25,9 @@ internal struct ExplicitCongestion
         set => _flags = value ? Agreed : (byte)0;
     }
 
+    /// <summary>Data came that could be marked or was (Linux: TCPI_OPT_ECN_SEEN).</summary>
+    public readonly bool HasSeen => (_flags & (Agreed | Seen)) == (Agreed | Seen);
+
     /// <summary>A mark came, and until the peer says that it has reduced, every ACK has to carry ECE (RFC 3168 6.1.3).</summary>
     public readonly bool EchoesCongestion => (_flags & (Agreed | OwesEcho)) == (Agreed | OwesEcho);
 
