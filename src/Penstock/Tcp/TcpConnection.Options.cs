@@ -312,9 +312,7 @@ internal sealed partial class TcpConnection
                 return ushort.MaxValue << _rcvWscale;
             }
 
-            int full = Math.Min(WindowCeiling, FullWindow());
-            bool isFresh = _scalingRatio == SynWindow.ScalingRatio(_tcp.Settings) && (Memory.ReceiveBufferLocked || Memory.ReceiveBuffer == _tcp.Settings.ReceiveBufferDefault);
-            return isFresh ? Math.Max(2 * _advertisedMss, FullWindow() - _advertisedMss) : full;
+            return WindowLimit;
         }
     }
 

@@ -287,7 +287,7 @@ internal sealed partial class TcpConnection
         if (!now && copied > 0 && !_finReceived)
         {
             uint offered = OfferedWindow();
-            if (2L * offered <= Math.Min(_windowClamp, FullWindow()))
+            if (2L * offered <= WindowLimit)
             {
                 uint next = ComputeWindow();
                 now = next > 0 && next >= 2 * offered;

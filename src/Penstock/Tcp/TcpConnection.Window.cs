@@ -15,6 +15,7 @@ internal sealed partial class TcpConnection
     /// <summary>256ths of receive memory that count as window; learned from real segments.</summary>
     private int _scalingRatio = 128;
     private int _windowClamp = int.MaxValue;
+    private bool _reservesSegment;
     private int _rcvSsthresh;
     private int _receiveMss = 536;
     private int _lastShortSegment;
@@ -38,6 +39,17 @@ internal sealed partial class TcpConnection
     private int FreeWindow() => WindowFromSpace(Memory.ReceiveBuffer - BacklogBytes - Memory.ReceiveAlloc);
 
     private int FullWindow() => WindowFromSpace(Memory.ReceiveBuffer);
+
+    /// <summary>The largest window that may be offered: what the whole buffer is worth, less a segment as long as none has shown what that is (Linux: tcp_init_buffer_space), and no more than was asked for.</summary>
+    private int WindowLimit
+    {
+        get
+        {
+            int full = FullWindow();
+            int reserved = _reservesSegment ? Math.Max(full - _advertisedMss, Math.Min(full, 2 * _advertisedMss)) : full;
+            return Math.Min(_windowClamp, reserved);
+        }
+    }
 
     /// <summary>What the peer may still send of what was last promised.</summary>
     private uint OfferedWindow()
@@ -133,7 +145,7 @@ internal sealed partial class TcpConnection
         }
 
         int allowed = FullWindow();
-        int full = Math.Min(_windowClamp, allowed);
+        int full = WindowLimit;
         if (mss > full)
         {
             mss = full;
@@ -197,11 +209,12 @@ internal sealed partial class TcpConnection
         if (!Memory.ReceiveBufferLocked && Memory.ReceiveBuffer < limit && !PressureForbidsGrowth && _tcp.Memory.AllocatedPages < _tcp.Memory.LowPages)
         {
             Memory.ReceiveBuffer = (int)Math.Min(Memory.ReceiveAlloc, limit);
+            _reservesSegment = false;
         }
 
         if (Memory.ReceiveAlloc > Memory.ReceiveBuffer)
         {
-            _rcvSsthresh = Math.Min(_windowClamp, 2 * _advertisedMss);
+            _rcvSsthresh = Math.Min(WindowLimit, 2 * _advertisedMss);
         }
     }
 
@@ -234,6 +247,7 @@ internal sealed partial class TcpConnection
             if (size != _receiveMss || trueSize > 0)
             {
                 int ratio = (int)Math.Clamp(((long)length << 8) / Math.Max(trueSize, 1), 8, 255);
+                _reservesSegment &= ratio == _scalingRatio;
                 if (ratio < _scalingRatio || size > _receiveMss)
                 {
                     _scalingRatio = ratio;
@@ -272,7 +286,7 @@ internal sealed partial class TcpConnection
     /// <summary>Opens the offered window as data arrives in segments that use memory well (Linux: tcp_grow_window).</summary>
     private void GrowWindow(int length, int trueSize)
     {
-        int room = Math.Min(_windowClamp, FullWindow()) - _rcvSsthresh;
+        int room = WindowLimit - _rcvSsthresh;
         room = Math.Min(room, FreeWindow() - _rcvSsthresh + (int)OfferedWindow());
         if (room <= 0 || PressureForbidsGrowth)
         {
@@ -380,7 +394,12 @@ internal sealed partial class TcpConnection
             window += last.EndSequence.Since(_rcvNxt);
         }
 
-        Memory.ReceiveBuffer = Math.Max(Memory.ReceiveBuffer, Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax));
+        int buffer = Math.Min(SpaceFromWindow((int)Math.Min(window, int.MaxValue / 2)), _tcp.Settings.ReceiveBufferMax);
+        if (buffer > Memory.ReceiveBuffer)
+        {
+            Memory.ReceiveBuffer = buffer;
+            _reservesSegment = false;
+        }
     }
 
     private void StartReceiveSpace(long now)
@@ -388,6 +407,8 @@ internal sealed partial class TcpConnection
         _rcvSpaceSequence = _copiedSeq;
         _rcvSpaceNanos = now;
         _rcvSpace = (int)Math.Min(_rcvWnd, 10u * (uint)_advertisedMss);
+        _reservesSegment = true;
+        _rcvSsthresh = Math.Min(_rcvSsthresh, WindowLimit);
     }
 
     /// <summary>Auto-tuning of the send buffer: room for twice the congestion window at the true size of its segments (Linux: tcp_sndbuf_expand).</summary>

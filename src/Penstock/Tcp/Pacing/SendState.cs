@@ -30,7 +30,7 @@ internal sealed class SendState
         Timeouts++;
         if (first)
         {
-            EndTimeouts(now);
+            // What went before, and had no end yet, is not counted (Linux).
             TimeoutRecoveries++;
             TimeoutSinceNanos = now;
         }
