@@ -187,7 +187,7 @@ public sealed partial class NetworkStack
                 ? connection.Snapshot()
                 : new TcpInfo
                 {
-                    State = entry is TimeWaitEntry ? TcpConnectionState.TimeWait : TcpConnectionState.SynReceived,
+                    State = entry is TimeWaitEntry old ? old.State : TcpConnectionState.SynReceived,
                     Local = new IPEndPoint(entry.Key.Local.ToIPAddress(), entry.Key.LocalPort),
                     Remote = new IPEndPoint(entry.Key.Remote.ToIPAddress(), entry.Key.RemotePort),
                 });

@@ -165,7 +165,7 @@ internal readonly struct Omission : IEquatable<Omission>
 
     // --- Merging of queued buffers.
 
-    /// <summary>Pure zero-copy buffers are merged only with their like.</summary>
+    /// <summary>Buffers of one kind of charge are merged only with their like, and application memory not at all with what goes again.</summary>
     public static Omission CollapseKeepsKinds => At(47);
 
     /// <summary>When merging SACKed buffers fills a hole, the one behind it is asked for itself.</summary>

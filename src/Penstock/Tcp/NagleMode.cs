@@ -13,6 +13,6 @@ internal enum NagleMode
     /// <summary>TCP_CORK: partial segments wait for the cork to be pulled, or a timeout.</summary>
     Cork = 2,
 
-    /// <summary>This once, send what is there.</summary>
+    /// <summary>This once, send what is there; in a connection's own mode: until a new buffer is begun.</summary>
     Push = 4,
 }

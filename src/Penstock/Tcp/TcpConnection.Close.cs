@@ -152,7 +152,7 @@ internal sealed partial class TcpConnection
 
         if (State == TcpConnectionState.FinWait2)
         {
-            StartFinWait2();
+            StartFinWait2(null);
         }
     }
 
@@ -194,47 +194,77 @@ internal sealed partial class TcpConnection
         SendControl(withAck ? TcpFlags.Rst | TcpFlags.Ack : TcpFlags.Rst, sequence);
     }
 
-    /// <summary>In FIN-WAIT-2 with nobody left to read, wait only so long for the peer's FIN (Linux: tcp_fin_timeout).</summary>
-    private void StartFinWait2()
+    /// <summary>
+    /// In FIN-WAIT-2 with nobody left to read, wait only so long for the peer's FIN (Linux: tcp_fin_timeout), and with no more than a small entry, when a minute is enough: there is nothing left to send, and nobody
+    /// to read. <paramref name="packet"/> brought the ACK of our FIN; what it carries itself is the connection's to judge. True when the connection is over.
+    /// </summary>
+    private bool StartFinWait2(PacketBuffer? packet)
     {
-        if (IsOrphan)
+        if (!IsOrphan || (packet is not null && HasDataBeyond(packet, _rcvNxt)))
         {
-            if (LingerTwoNanos < 0)
-            {
-                // Not at all: what the peer still has to say meets no connection.
-                _stack.Counters.Add(StackCounter.TcpAbortOnLinger);
-                Abort(SocketError.Success);
-                return;
-            }
-
-            Arm(ref _closeAtNanos, Now + LingerTwoNanos);
+            return false;
         }
+
+        if (LingerTwoNanos < 0)
+        {
+            // Not at all: what the peer still has to say meets no connection.
+            _stack.Counters.Add(StackCounter.TcpAbortOnLinger);
+            Abort(SocketError.Success);
+            return true;
+        }
+
+        long time = FinWait2Nanos;
+        if (time <= TcpLayer.TimeWaitNanos && (packet is null || (packet.TcpFlags & TcpFlags.Fin) == 0))
+        {
+            EnterTimeWait(time);
+            return true;
+        }
+
+        Arm(ref _closeAtNanos, Now + (time > TcpLayer.TimeWaitNanos ? time - TcpLayer.TimeWaitNanos : time));
+        return false;
     }
+
+    /// <summary>Three and a half timeouts at least, so that a FIN that was lost can come again (Linux: tcp_fin_time).</summary>
+    private long FinWait2Nanos => Math.Max(LingerTwoNanos, LeastFinWait2Nanos);
+
+    private long LeastFinWait2Nanos => (_rtoNanos << 2) - (_rtoNanos >> 1);
 
     private void OnCloseTimer()
     {
         _closeAtNanos = Never;
-        if (State == TcpConnectionState.FinWait2 && IsOrphan)
+        if (State != TcpConnectionState.FinWait2 || !IsOrphan)
         {
-            Finish(SocketError.Success);
+            return;
+        }
+
+        long time = FinWait2Nanos - TcpLayer.TimeWaitNanos;
+        if (time > 0)
+        {
+            // What is beyond a minute is waited for twice, as the connection and as the entry (Linux).
+            EnterTimeWait(Math.Max(time, LeastFinWait2Nanos));
+        }
+        else
+        {
+            Abort(SocketError.Success);
         }
     }
 
-    /// <summary>Leaves a small entry in the table's place and gives back everything else (RFC 9293 3.3.2, TIME-WAIT).</summary>
-    private void EnterTimeWait()
+    /// <summary>Leaves a small entry in the table's place and gives back everything else (RFC 9293 3.3.2, TIME-WAIT), or before that for the peer's FIN, for so long.</summary>
+    private void EnterTimeWait(long finWait2Nanos = 0)
     {
         _tcp.StartTimeWait(new TimeWaitSeed
         {
             Key = Key,
             SndNxt = _sndNxt,
             RcvNxt = _rcvNxt,
-            ReceiveWindow = _rcvWnd,
+            ReceiveWindow = OfferedWindow(),
             ReceiveScale = _rcvWscale,
             TimestampsOk = _timestampsOk,
             TsRecent = _tsRecent,
             TsOffset = _tsOffset,
             TimeToLive = _timeToLive,
             Tos = _tos,
+            FinWait2Nanos = finWait2Nanos,
         }, this, Worker);
         Finish(SocketError.Success, replaced: true);
     }

@@ -340,18 +340,20 @@ internal sealed partial class TcpConnection
             // Data or FIN on a SYN-ACK that nobody asked for by Fast Open is not taken in; the peer sends it again (Linux).
             ScheduleAck();
             packet.Free();
+            if (_ackScheduled && waits)
+            {
+                // Data is expected soon: it saves an ACK (Linux: TCP_DEFER_ACCEPT or TCP_QUICKACK switched off before connect), and makes this a conversation when it goes within 40 ms.
+                EnterQuickAck(16);
+                _lastDataReceivedNanos = now;
+                Arm(ref _ackAtNanos, now + AckTimeoutMax);
+            }
+
             if (_writeQueue.First is not null)
             {
                 PushPending();
             }
 
-            if (_ackScheduled && waits)
-            {
-                // Data is expected soon: it saves an ACK (Linux: TCP_DEFER_ACCEPT or TCP_QUICKACK switched off before connect).
-                EnterQuickAck(16);
-                Arm(ref _ackAtNanos, now + AckTimeoutMax);
-            }
-            else if (_ackScheduled)
+            if (_ackScheduled && !waits)
             {
                 // The third segment of the handshake goes at once, unless data has carried it.
                 SendAckNow();

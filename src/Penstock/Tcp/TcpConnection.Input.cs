@@ -133,7 +133,8 @@ internal sealed partial class TcpConnection
         CheckAckNeeded();
     }
 
-    private static bool HasDataBeyond(PacketBuffer packet, SequenceNumber edge) => packet.Length > 0 && (packet.Sequence + packet.Length).After(edge);
+    /// <summary>Data, or a FIN behind a gap, which says that there was some.</summary>
+    private static bool HasDataBeyond(PacketBuffer packet, SequenceNumber edge) => packet.EndSequence != packet.Sequence && (packet.Sequence + packet.Length).After(edge);
 
     /// <summary>Ends the connection for data that nobody will read, and tells the peer as for a segment to nobody: at the number it acknowledges, without an ACK of ours (Linux does so).</summary>
     private void AbortOnData(PacketBuffer packet)
@@ -179,7 +180,7 @@ internal sealed partial class TcpConnection
                         return;
                     }
 
-                    StartFinWait2();
+                    done = StartFinWait2(packet);
                 }
 
                 break;

@@ -5,7 +5,7 @@ namespace Penstock.Tcp;
 /// <summary>Socket options (Linux: tcp(7), socket(7)). The caller owns the connection, or has just made it.</summary>
 internal sealed partial class TcpConnection
 {
-    /// <summary>TCP_NODELAY. Switching it on sends what was waiting.</summary>
+    /// <summary>TCP_NODELAY. Switching it on sends what was waiting, corked or not, now or as soon as windows let it (Linux).</summary>
     public bool NoDelay
     {
         get => (_nagle & NagleMode.Off) != 0;
@@ -13,8 +13,8 @@ internal sealed partial class TcpConnection
         {
             if (value)
             {
-                _nagle |= NagleMode.Off;
-                PushIfOpen(NagleMode.Off | NagleMode.Push);
+                _nagle |= NagleMode.Off | NagleMode.Push;
+                PushIfOpen();
             }
             else
             {
@@ -36,7 +36,12 @@ internal sealed partial class TcpConnection
             else
             {
                 _nagle &= ~NagleMode.Cork;
-                PushIfOpen((_nagle & NagleMode.Off) != 0 ? NagleMode.Off | NagleMode.Push : _nagle);
+                if (NoDelay)
+                {
+                    _nagle |= NagleMode.Push;
+                }
+
+                PushIfOpen();
             }
         }
     }
@@ -337,11 +342,11 @@ internal sealed partial class TcpConnection
         }
     }
 
-    private void PushIfOpen(NagleMode nagle)
+    private void PushIfOpen()
     {
         if (_writeQueue.First is not null && IsSynchronized)
         {
-            PushPending(CurrentMss(), nagle);
+            PushPending();
         }
     }
 }

@@ -37,7 +37,7 @@ internal sealed partial class TcpConnection
             timeout = Math.Min(timeout, LeftOfUserTimeout(_probesSinceNanos, now));
         }
 
-        ArmRetransmitTimer(RetransmitTimerMode.WindowProbe, now + timeout);
+        ArmAfterPace(RetransmitTimerMode.WindowProbe, now, timeout);
     }
 
     private void EndProbing()

@@ -187,6 +187,7 @@ internal sealed partial class TcpConnection
                     return FillOutcome.Full;
                 }
 
+                _nagle &= ~NagleMode.Push;
                 PacketBuffer? stale = tail;
                 tail = AllocateSendBuffer(IsPlainMemory<TSource>() && source.Remaining <= PacketPool.TinySlab);
                 if (tail is null)

@@ -90,7 +90,18 @@ internal sealed partial class TcpConnection
             timeout = Math.Max(LeftOfRto(now), Nanos.PerMicrosecond);
         }
 
-        ArmRetransmitTimer(RetransmitTimerMode.Retransmit, now + timeout);
+        ArmAfterPace(RetransmitTimerMode.Retransmit, now, timeout);
+    }
+
+    /// <summary>A time that runs from a transmission begins when the rate has made up for that (Linux: tcp_pacing_delay).</summary>
+    private void ArmAfterPace(RetransmitTimerMode mode, long now, long timeout)
+    {
+        if (_sending is { Pacer.IsEnforced: true } sending)
+        {
+            now = Math.Max(now, sending.Pacer.NextNanos);
+        }
+
+        ArmRetransmitTimer(mode, now + timeout);
     }
 
     protected override void RunDeferred(DeferredWork work)

@@ -207,7 +207,7 @@ internal sealed partial class TcpLayer
         }
 
         // tcp_tw_reuse: an old connection's TIME-WAIT may be taken over when timestamps keep the two apart.
-        if (existing is TimeWaitEntry { TimestampsOk: true } old
+        if (existing is TimeWaitEntry { TimestampsOk: true, IsFinWait2: false } old
             && (Settings.TimeWaitReuse == 1 || (Settings.TimeWaitReuse == 2 && connection.Key.Remote.IsLoopback))
             && worker.NowNanos - old.TsRecentNanos > Nanos.PerSecond)
         {

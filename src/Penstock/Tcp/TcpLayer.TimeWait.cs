@@ -27,15 +27,20 @@ internal readonly struct TimeWaitSeed
     public required byte TimeToLive { get; init; }
 
     public required byte Tos { get; init; }
+
+    /// <summary>How long to wait in FIN-WAIT-2 for the peer's FIN; 0 when it has come.</summary>
+    public long FinWait2Nanos { get; init; }
 }
 
-/// <summary>A connection in TIME-WAIT: just enough to answer old segments, and to recognize a new connection (RFC 9293 3.6.1, RFC 6191).</summary>
+/// <summary>
+/// A connection in TIME-WAIT: just enough to answer old segments, and to recognize a new connection (RFC 9293 3.6.1, RFC 6191). An orphan in FIN-WAIT-2 is one too, as in Linux: it waits for the peer's FIN and for nothing else.
+/// </summary>
 internal sealed class TimeWaitEntry(TimeWaitSeed seed, Worker worker) : FlowEntry
 {
     private TimeWaitTimer? _timer;
 
     public readonly SequenceNumber SndNxt = seed.SndNxt;
-    public readonly SequenceNumber RcvNxt = seed.RcvNxt;
+    public SequenceNumber RcvNxt = seed.RcvNxt;
     public readonly uint ReceiveWindow = seed.ReceiveWindow;
     public readonly byte ReceiveScale = seed.ReceiveScale;
     public readonly bool TimestampsOk = seed.TimestampsOk;
@@ -43,9 +48,12 @@ internal sealed class TimeWaitEntry(TimeWaitSeed seed, Worker worker) : FlowEntr
     public readonly byte TimeToLive = seed.TimeToLive;
     public readonly byte Tos = seed.Tos;
     public readonly Worker Worker = worker;
+    public bool IsFinWait2 = seed.FinWait2Nanos > 0;
     public uint TsRecent = seed.TsRecent;
     public long TsRecentNanos = worker.NowNanos;
     public long LastAnswerNanos;
+
+    public TcpConnectionState State => IsFinWait2 ? TcpConnectionState.FinWait2 : TcpConnectionState.TimeWait;
 
     public TimerEntry Timer(TcpLayer tcp) => _timer ??= new TimeWaitTimer(this, tcp);
 
@@ -58,7 +66,7 @@ internal sealed class TimeWaitEntry(TimeWaitSeed seed, Worker worker) : FlowEntr
 internal sealed partial class TcpLayer
 {
     /// <summary>Linux: TCP_TIMEWAIT_LEN. RFC 9293 says two maximum segment lifetimes; everyone has agreed on a minute.</summary>
-    private const long TimeWaitNanos = 60 * Nanos.PerSecond;
+    internal const long TimeWaitNanos = 60 * Nanos.PerSecond;
 
     /// <summary>Puts an entry in the connection's place, unless there are too many already: the connection is then forgotten at once.</summary>
     public void StartTimeWait(in TimeWaitSeed seed, TcpConnection connection, Worker worker)
@@ -75,7 +83,7 @@ internal sealed partial class TcpLayer
         if (Flows.TryReplace(connection, entry))
         {
             Interlocked.Increment(ref _timeWaits);
-            worker.Arm(entry.Timer(this), worker.NowNanos + TimeWaitNanos);
+            worker.Arm(entry.Timer(this), worker.NowNanos + (entry.IsFinWait2 ? seed.FinWait2Nanos : TimeWaitNanos));
             CheckDrained();
         }
     }
@@ -94,6 +102,12 @@ internal sealed partial class TcpLayer
         long now = worker.NowNanos;
         TcpFlags flags = packet.TcpFlags;
         bool old = entry.TimestampsOk && packet.Options.HasTimestamps && (int)(entry.TsRecent - packet.Options.TsVal) > 0;
+        if (entry.IsFinWait2)
+        {
+            OnFinWait2Segment(entry, packet, old, worker);
+            packet.Free();
+            return;
+        }
 
         // RFC 9293 3.6.1 (MAY-2) and RFC 6191: a SYN that is surely newer opens a new connection over the old one.
         if ((flags & (TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack)) == TcpFlags.Syn && !old
@@ -140,16 +154,64 @@ internal sealed partial class TcpLayer
 
         if (!isReset && !isInWindow)
         {
-            // Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that.
-            bool isLimited = packet.EndSequence == packet.Sequence || (flags & TcpFlags.Syn) != 0;
-            if (!isLimited || entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
-            {
-                entry.LastAnswerNanos = isLimited ? now : entry.LastAnswerNanos;
-                SendTimeWaitAck(entry, now);
-            }
+            AnswerInTimeWait(entry, packet, now);
         }
 
         packet.Free();
+    }
+
+    /// <summary>The checks of FIN-WAIT-2 with nobody there (Linux: tcp_timewait_state_process): only the FIN that is next goes on to TIME-WAIT, all else that is new ends it.</summary>
+    private void OnFinWait2Segment(TimeWaitEntry entry, PacketBuffer packet, bool old, Worker worker)
+    {
+        SequenceNumber next = entry.RcvNxt;
+        TcpFlags flags = packet.TcpFlags;
+        if (old || !IsInWindow(packet, next, next + (int)entry.ReceiveWindow))
+        {
+            AnswerInTimeWait(entry, packet, worker.NowNanos);
+        }
+        else if ((flags & TcpFlags.Rst) != 0)
+        {
+            EndTimeWait(entry);
+        }
+        else if ((flags & TcpFlags.Syn) != 0 && packet.Sequence.AtOrAfter(next))
+        {
+            ReplyToUnknown(packet, worker);
+            EndTimeWait(entry);
+        }
+        else if ((flags & TcpFlags.Ack) == 0 || packet.EndSequence == packet.Sequence || packet.EndSequence.AtOrBefore(next))
+        {
+            // Nothing new.
+        }
+        else if ((flags & TcpFlags.Fin) == 0 || packet.EndSequence != next + 1)
+        {
+            ReplyToUnknown(packet, worker);
+            EndTimeWait(entry);
+        }
+        else
+        {
+            entry.IsFinWait2 = false;
+            entry.RcvNxt = packet.EndSequence;
+            if (packet.Options.HasTimestamps)
+            {
+                entry.TsRecent = packet.Options.TsVal;
+                entry.TsRecentNanos = worker.NowNanos;
+            }
+
+            worker.Timers.Cancel(entry.Timer(this));
+            worker.Arm(entry.Timer(this), worker.NowNanos + TimeWaitNanos);
+            SendTimeWaitAck(entry, worker.NowNanos);
+        }
+    }
+
+    /// <summary>Only what carries neither data nor FIN can be part of a loop of ACKs, and a SYN asks for more than that: those are answered within a limit.</summary>
+    private void AnswerInTimeWait(TimeWaitEntry entry, PacketBuffer packet, long now)
+    {
+        bool isLimited = packet.EndSequence == packet.Sequence || (packet.TcpFlags & TcpFlags.Syn) != 0;
+        if (!isLimited || entry.LastAnswerNanos == 0 || now - entry.LastAnswerNanos >= Settings.InvalidRateLimitMilliseconds * Nanos.PerMillisecond)
+        {
+            entry.LastAnswerNanos = isLimited ? now : entry.LastAnswerNanos;
+            SendTimeWaitAck(entry, now);
+        }
     }
 
     private void SendTimeWaitAck(TimeWaitEntry entry, long now)

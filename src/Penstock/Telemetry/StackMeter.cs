@@ -108,7 +108,7 @@ internal sealed class StackMeter : IDisposable
         foreach (FlowEntry entry in stack.Tcp.Flows.Snapshot())
         {
             counts[(int)(entry is TcpConnection connection ? connection.State
-                : entry is TimeWaitEntry ? TcpConnectionState.TimeWait
+                : entry is TimeWaitEntry old ? old.State
                 : TcpConnectionState.SynReceived)]++;
         }
 

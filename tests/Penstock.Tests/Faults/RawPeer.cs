@@ -162,7 +162,7 @@ internal sealed class RawPeer
         {
             null => null,
             TcpConnection connection => connection.State,
-            TimeWaitEntry => TcpConnectionState.TimeWait,
+            TimeWaitEntry old => old.State,
             _ => TcpConnectionState.SynReceived,
         };
     }

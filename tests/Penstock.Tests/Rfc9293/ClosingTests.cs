@@ -291,6 +291,22 @@ public class ClosingTests
         Assert.Equal(SocketError.ConnectionReset, peer.ReadError());
     }
 
+    /// <summary>Measured on Linux 6.18.</summary>
+    [Fact]
+    public void A_SYN_to_an_orphan_in_FIN_WAIT_2_is_answered_as_to_nobody_and_ends_it()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted();
+        peer.Close();
+        peer.Expect(TcpFlags.FinAck, 1, 1);
+        peer.Send(TcpFlags.Ack, 1, 2);
+        Assert.Equal(0, peer.Stack.Tcp.Orphans);
+        Assert.Equal(1, peer.Stack.Tcp.TimeWaits);
+        peer.Send(TcpFlags.Syn, 10);
+        peer.Expect(TcpFlags.RstAck, 0 - peer.StackIss, 11);
+        Assert.Equal(0, peer.Stack.Tcp.TimeWaits);
+    }
+
     private static RawPeer InTimeWait(TcpOptions? options = null)
     {
         var peer = new RawPeer();

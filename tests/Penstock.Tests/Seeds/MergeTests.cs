@@ -103,19 +103,19 @@ public class MergeTests
         Assert.Equal([800], Lengths(peer));
     }
 
+    /// <summary>Measured on Linux 6.18: small zero-copy sends go again one by one.</summary>
     [Fact]
     [Trait("Requirement", "R2.22")]
-    public async Task Pure_buffers_are_merged_with_each_other_uncharged_and_each_memory_is_let_go_once()
+    public async Task Pure_buffers_are_not_merged_either_and_each_memory_is_let_go_once()
     {
         await using HandPeer peer = Small(6, 200);
         List<CountedMemory?> memories = Mark(peer, "PPPPPP");
         Assert.Equal(6 * Head, peer.Connection.Memory.WriteCharged);
         Timeout(peer);
-        Assert.Equal([1200], Lengths(peer));
-        QueuedBuffer only = Assert.Single(peer.Connection.QueuedBuffers());
-        Assert.Equal(only.HeadTrueSize + (6 * (200 + QueuedMarks.Surplus)), only.TrueSize);
-        Assert.Equal(only.HeadTrueSize, peer.Connection.Memory.WriteCharged);
-        Assert.Equal(Expected(6, 200), peer.Link.Sent[^1].Payload);
+        Assert.Equal([200], Lengths(peer));
+        Assert.Equal(6, peer.Connection.QueuedBuffers().Count);
+        Assert.Equal(6 * Head, peer.Connection.Memory.WriteCharged);
+        Assert.Equal(Expected(1, 200), peer.Link.Sent[^1].Payload);
         Assert.All(memories, m => Assert.Equal(0, m!.LetGo));
         peer.Check();
 
@@ -131,11 +131,11 @@ public class MergeTests
     [InlineData("CP", 100)]
     [InlineData("PC", 100)]
     [InlineData("CCPP", 200)]
-    [InlineData("PPCC", 200)]
+    [InlineData("PPCC", 100)]
     [InlineData("CCPC", 200)]
-    [InlineData("MCPM", 200)]
-    [InlineData("PPMC", 200)]
-    [InlineData("CMMP", 300)]
+    [InlineData("MCPM", 100)]
+    [InlineData("PPMC", 100)]
+    [InlineData("CMMP", 100)]
     public async Task Payload_that_is_charged_and_payload_that_is_not_are_never_merged(string kinds, int first)
     {
         await using HandPeer peer = Small(kinds.Length, 100);

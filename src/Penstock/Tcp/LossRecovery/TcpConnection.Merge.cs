@@ -25,6 +25,9 @@ internal sealed partial class TcpConnection
     private bool IsSameKind(PacketBuffer buffer, PacketBuffer next) =>
         ((buffer.Segment ^ next.Segment) & SegmentFlags.PureZeroCopy) == 0 || !Keeps(Omission.CollapseKeepsKinds);
 
+    /// <summary>Nothing that went with a zero-copy send, charged or not.</summary>
+    private static bool HoldOnlyCopies(PacketBuffer buffer, PacketBuffer next) => ((buffer.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) == 0;
+
     /// <summary>
     /// Moves all of <paramref name="next"/> into <paramref name="buffer"/> and frees it; what remains stands for <paramref name="segments"/> segments. The payload takes exactly its true size
     /// along, with what page rounding is still in it, charged or not as before (R2.22). Of the send times the first buffer's stay: either it is about to be sent and
@@ -82,7 +85,7 @@ internal sealed partial class TcpConnection
     /// </summary>
     private bool FillUnsent(PacketBuffer head, int bytes, int mss)
     {
-        if (head.Length >= bytes || head.Next is not { Length: > 0 } next || ((head.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) != 0 || !CanGather(head, next)
+        if (head.Length >= bytes || head.Next is not { Length: > 0 } next || !HoldOnlyCopies(head, next) || !CanGather(head, next)
             || (head.Length + next.Length > bytes && !Split(next, bytes - head.Length, mss, inRetransmitQueue: false)))
         {
             return false;
@@ -107,7 +110,7 @@ internal sealed partial class TcpConnection
 
     /// <summary>
     /// Before a small buffer is sent again: those behind it that fit whole into <paramref name="space"/> payload bytes go with it, lost or not (Linux: tcp_retrans_try_collapse). One segment then does what
-    /// several did, and what the peer has already costs less than a segment of its own.
+    /// several did, and what the peer has already costs less than a segment of its own. Application memory stays in the buffers that it was sent in, as in Linux.
     /// </summary>
     private void CollapseFollowing(PacketBuffer buffer, int space)
     {
@@ -121,6 +124,7 @@ internal sealed partial class TcpConnection
             && (next.Segment & SegmentFlags.SackedAcked) == 0
             && buffer.Length + next.Length <= space
             && next.EndSequence.AtOrBefore(windowEnd)
+            && (HoldOnlyCopies(buffer, next) || !Keeps(Omission.CollapseKeepsKinds))
             && CanMerge(buffer, next))
         {
             Merge(buffer, next, segments: 1);
@@ -158,7 +162,7 @@ internal sealed partial class TcpConnection
     /// <summary>R2.22: application memory is never shifted between SACKed buffers.</summary>
     private bool CanShift(PacketBuffer buffer, PacketBuffer next) =>
         CanMerge(buffer, next)
-        && (((buffer.Segment | next.Segment) & (SegmentFlags.ZeroCopy | SegmentFlags.PureZeroCopy)) == 0 || !Keeps(Omission.ShiftRefusesZeroCopy));
+        && (HoldOnlyCopies(buffer, next) || !Keeps(Omission.ShiftRefusesZeroCopy));
 
     /// <summary>
     /// Whether two neighbors are SACKed and of segments of one size, so that the boundaries stay where they were, and together no more than can be sent again at once. Nothing is added to

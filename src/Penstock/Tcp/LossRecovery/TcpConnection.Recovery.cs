@@ -266,9 +266,12 @@ internal sealed partial class TcpConnection
         RecoveryState recovery = Recovery;
         if (recovery.State != CongestionState.Loss)
         {
+            // The window is no smaller in bytes, but what was learned of the path in segments of another size no longer holds (Linux).
             recovery.HighSequence = _sndNxt;
+            Cwnd.Threshold = recovery.CurrentThreshold;
             recovery.UndoMarker = null;
             recovery.PriorThreshold = 0;
+            Congestion.Begin(Now, _sndNxt);
             recovery.State = CongestionState.Loss;
         }
 

@@ -38,7 +38,7 @@ internal sealed partial class TcpConnection
 
         if (armed && _timerMode != RetransmitTimerMode.Reordering)
         {
-            ArmRetransmitTimer(RetransmitTimerMode.Retransmit, Now + _rtoNanos);
+            ArmAfterPace(RetransmitTimerMode.Retransmit, Now, _rtoNanos);
         }
     }
 

@@ -38,7 +38,7 @@ internal sealed partial class TcpConnection
             timeout = Math.Min(timeout, left);
         }
 
-        ArmRetransmitTimer(RetransmitTimerMode.LossProbe, now + timeout);
+        ArmAfterPace(RetransmitTimerMode.LossProbe, now, timeout);
         return true;
     }
 
