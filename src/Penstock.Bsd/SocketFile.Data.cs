@@ -80,17 +80,28 @@ internal sealed partial class SocketFile
                 int result = ReceiveStep(vectors, flags, size, ref done);
                 if ((result <= 0 && result != Result.WouldBlock) || ((flags & FlagPeek) != 0 && done > 0 && Connection is { ReceiveEnded: true }))
                 {
-                    return done > 0 ? (int)done : result;
+                    return done > 0 ? Received((int)done, flags) : result;
                 }
             }
             while (done < Math.Max(1, target) && wait.Again());
 
-            return done > 0 ? (int)done : Result.WouldBlock;
+            return done > 0 ? Received((int)done, flags) : Result.WouldBlock;
         }
         finally
         {
             wait.End();
         }
+    }
+
+    /// <summary>A peek moves on what the next one shows, a read moves it back (Linux: sk_peek_offset_fwd, sk_peek_offset_bwd).</summary>
+    private int Received(int count, int flags)
+    {
+        if (_peekOffset >= 0 && (flags & FlagOutOfBand) == 0)
+        {
+            _peekOffset = (flags & FlagPeek) != 0 ? _peekOffset + count : Math.Max(0, _peekOffset - count);
+        }
+
+        return count;
     }
 
     /// <summary>A receive without a connection, in the order of Linux's tcp_recvmsg: what went wrong, the end after a shutdown, and that there is none.</summary>
@@ -351,7 +362,7 @@ internal sealed partial class SocketFile
                 return done > 0 ? Result.Fail(Errno.EFAULT) : ReceiveNowhere(socket, how);
             }
 
-            int received = socket.TryReceive(part, how, out SocketError error);
+            int received = socket.TryReceive(part, how, out SocketError error, Math.Max(0, _peekOffset));
             if (received <= 0)
             {
                 return received switch

@@ -12,12 +12,15 @@ namespace Penstock.Bsd;
 /// <summary>setsockopt, getsockopt and ioctl by Linux's numbers. What is set before there is a connection is kept and applied to it, and to what a listener accepts.</summary>
 internal sealed partial class SocketFile
 {
-    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36, MaximumPacingRate = 47;
+    private const int LevelIp = NumberedOptions.LevelIp, LevelSocket = NumberedOptions.LevelSocket, LevelTcp = NumberedOptions.LevelTcp, TcpInq = 36, PeekOffset = 42, MaximumPacingRate = 47;
 
     private readonly Dictionary<(int Level, int Name), long> _set = [];
     private bool _freeBind;
     private bool _zeroCopy;
     private bool _reportsQueue;
+
+    /// <summary>SO_PEEK_OFF: where the next peek begins, bytes behind the front; negative: at the front, always.</summary>
+    private int _peekOffset = -1;
     private bool _lingers;
     private long _lingerSeconds;
     private long _receiveTimeoutNanos;
@@ -189,6 +192,9 @@ internal sealed partial class SocketFile
             case (NumberedOptions.LevelSocket, 60): // SO_ZEROCOPY
                 _zeroCopy = value != 0;
                 break;
+            case (LevelSocket, PeekOffset):
+                _peekOffset = (int)value;
+                break;
             case (NumberedOptions.LevelTcp, TcpInq):
                 _reportsQueue = value != 0;
                 break;
@@ -229,6 +235,8 @@ internal sealed partial class SocketFile
                 return set is > 0 ? set : DefaultSegment;
             case (LevelTcp, 2) when IsOpening:
                 return connection.SendMss;
+            case (LevelSocket, PeekOffset):
+                return _peekOffset;
             case (LevelSocket, 32 or 33): // SO_SNDBUFFORCE, SO_RCVBUFFORCE
                 return null;
         }
@@ -387,6 +395,7 @@ internal sealed partial class SocketFile
 
             child._zeroCopy = _zeroCopy;
             child._reportsQueue = _reportsQueue;
+            child._peekOffset = _peekOffset;
             (child._lingers, child._lingerSeconds) = (_lingers, _lingerSeconds);
             child._receiveTimeoutNanos = _receiveTimeoutNanos;
             child._sendTimeoutNanos = _sendTimeoutNanos;

@@ -24,8 +24,8 @@ internal static class NumberedOptions
     /// <summary>What setting an option does to a connection that the caller owns, or has just made; null when there is no such option.</summary>
     public static Action<TcpConnection>? Change(long level, long name, long value) => (level, name) switch
     {
-        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; IP_FREEBIND is the binding's and TCP_INQ the reader's affair; TCP_THIN_DUPACK has done nothing since Linux 4.18.
-        (LevelSocket, 2 or 12 or 15 or 36) or (LevelIp, 15) or (LevelTcp, 17 or 36) => static _ => { },
+        // Nothing for the stack to do: SO_REUSEADDR, SO_PRIORITY, SO_REUSEPORT, SO_MARK; SO_PEEK_OFF and TCP_INQ are the reader's, IP_FREEBIND is the binding's affair; TCP_THIN_DUPACK has done nothing since Linux 4.18.
+        (LevelSocket, 2 or 12 or 15 or 36 or 42) or (LevelIp, 15) or (LevelTcp, 17 or 36) => static _ => { },
         (LevelSocket, 7) => c => c.SetSendBuffer((int)value),
         (LevelSocket, 8) => c => c.SetReceiveBuffer((int)value),
         (LevelSocket, 9) => c => c.KeepAlive = value != 0,

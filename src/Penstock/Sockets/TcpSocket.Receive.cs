@@ -94,10 +94,10 @@ public sealed partial class TcpSocket
     }
 
     /// <summary>Non-blocking receive, as <see cref="TcpConnection.TryReceive"/>.</summary>
-    internal int TryReceive(Span<byte> buffer, TcpReceiveFlags flags, out SocketError error)
+    internal int TryReceive(Span<byte> buffer, TcpReceiveFlags flags, out SocketError error, int peekOffset = 0)
     {
         _connection.Own();
-        int received = _connection.TryReceive(buffer, flags);
+        int received = _connection.TryReceive(buffer, flags, peekOffset);
         error = _connection.TakeReceiveError(received);
         _connection.Release();
         return received;

@@ -70,7 +70,10 @@ internal sealed partial class TcpConnection
     /// Copies what is there into <paramref name="destination"/>. The caller owns the connection. Returns the count, 0 at the end of the stream, also when the connection broke after the
     /// peer's FIN (Linux: SOCK_DONE), or <see cref="WouldBlock"/>, or what <see cref="TakeReceiveError"/> explains. Without room: 0 where there is something to read.
     /// </summary>
-    public int TryReceive(Span<byte> destination, TcpReceiveFlags flags)
+    /// <param name="destination">Where the bytes go.</param>
+    /// <param name="flags">How.</param>
+    /// <param name="peekOffset">Where a peek begins, bytes behind the front (SO_PEEK_OFF).</param>
+    public int TryReceive(Span<byte> destination, TcpReceiveFlags flags, int peekOffset = 0)
     {
         if ((flags & TcpReceiveFlags.OutOfBand) != 0)
         {
@@ -85,7 +88,7 @@ internal sealed partial class TcpConnection
         bool peek = (flags & TcpReceiveFlags.Peek) != 0;
         int copied = 0;
         bool flushed = false;
-        SequenceNumber at = _copiedSeq;
+        SequenceNumber at = peek ? _copiedSeq + peekOffset : _copiedSeq;
         while (copied < destination.Length)
         {
             int run = peek ? PeekRun(destination[copied..], ref at) : TakeRun(destination[copied..]);

@@ -38,9 +38,10 @@ public class FloodTests
     public void Ten_thousand_syns_leave_few_entries_and_a_legitimate_client_gets_in_by_cookie()
     {
         RawPeer peer = Flooded(10_000, out TcpSocketListener listener);
-        Assert.InRange(listener.Socket.Requests, 1, 128);
-        Assert.InRange(peer.Stack.Tcp.Flows.Count, 1, 128);
-        Assert.InRange(peer.Stack.GetCounter(StackCounter.SyncookiesSent), 9_872, 10_000);
+        // Linux: one more than the backlog.
+        Assert.InRange(listener.Socket.Requests, 1, 129);
+        Assert.InRange(peer.Stack.Tcp.Flows.Count, 1, 129);
+        Assert.InRange(peer.Stack.GetCounter(StackCounter.SyncookiesSent), 9_871, 10_000);
         Assert.Equal(peer.Stack.GetCounter(StackCounter.SyncookiesSent), peer.Stack.GetCounter(StackCounter.TcpReqQFullDoCookies));
         Assert.Equal(0, peer.Stack.Tcp.Memory.AllocatedPages);
         peer.Take();
