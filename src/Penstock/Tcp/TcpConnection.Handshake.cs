@@ -340,7 +340,7 @@ internal sealed partial class TcpConnection
             // Data or FIN on a SYN-ACK that nobody asked for by Fast Open is not taken in; the peer sends it again (Linux).
             ScheduleAck();
             packet.Free();
-            if (_ackScheduled && waits)
+            if (waits)
             {
                 // Data is expected soon: it saves an ACK (Linux: TCP_DEFER_ACCEPT or TCP_QUICKACK switched off before connect), and makes this a conversation when it goes within 40 ms.
                 EnterQuickAck(16);
