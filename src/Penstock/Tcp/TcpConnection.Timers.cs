@@ -346,15 +346,14 @@ internal sealed partial class TcpConnection
     /// <summary>RFC 9293 3.8.3 (R1, R2): how often to try before the connection is given up.</summary>
     private bool IsTimeoutFinal(long now)
     {
-        if (UserTimeoutNanos > 0 && HasTriedFor(now, UserTimeoutNanos))
-        {
-            return true;
-        }
+        bool opening = State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived;
 
-        if (State is TcpConnectionState.SynSent or TcpConnectionState.SynReceived)
+        // The application's own limit stands in place of the stack's, for an orphan too (Linux).
+        long limit = UserTimeoutNanos > 0 ? UserTimeoutNanos : TimeOfTries(TriesAllowed(), opening ? InitialRtoNanos : ShortestRtoNanos);
+        if (opening)
         {
             int linear = State == TcpConnectionState.SynSent ? _tcp.Settings.SynLinearTimeouts : 0;
-            return _retransmits >= TriesAllowed() + linear || (UserTimeoutNanos == 0 && HasTriedFor(now, TimeOfTries(TriesAllowed(), InitialRtoNanos)));
+            return _retransmits >= TriesAllowed() + linear || HasTriedFor(now, limit);
         }
 
         if (HasTriedFor(now, TimeOfTries(_tcp.Settings.Retries1, ShortestRtoNanos)))
@@ -363,8 +362,7 @@ internal sealed partial class TcpConnection
             InvalidateRoute();
         }
 
-        return (IsOrphan && _tcp.TooManyOrphans)
-            || ((IsOrphan || UserTimeoutNanos == 0) && HasTriedFor(now, TimeOfTries(TriesAllowed(), ShortestRtoNanos)));
+        return (IsOrphan && _tcp.TooManyOrphans) || HasTriedFor(now, limit);
     }
 
     private int TriesAllowed()
