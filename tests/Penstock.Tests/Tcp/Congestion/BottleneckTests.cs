@@ -22,22 +22,22 @@ public class BottleneckTests
     // flows, share of the rate that arrives as payload, Jain's index of the flows' shares (1: all equal, 1/n: one has all), share of segments that went again, timeouts.
     private const string CubicTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.000, timeouts 0
-         2 flows: utilization 0.97, Jain 0.96, retransmitted 0.001, timeouts 0
-         4 flows: utilization 0.97, Jain 0.88, retransmitted 0.004, timeouts 0
-         8 flows: utilization 0.97, Jain 0.98, retransmitted 0.012, timeouts 0
+         2 flows: utilization 0.97, Jain 1.00, retransmitted 0.001, timeouts 0
+         4 flows: utilization 0.97, Jain 0.96, retransmitted 0.004, timeouts 0
+         8 flows: utilization 0.97, Jain 0.97, retransmitted 0.013, timeouts 0
         16 flows: utilization 0.97, Jain 0.96, retransmitted 0.035, timeouts 0
-        32 flows: utilization 0.97, Jain 0.98, retransmitted 0.087, timeouts 21
-        64 flows: utilization 0.97, Jain 0.95, retransmitted 0.181, timeouts 236
+        32 flows: utilization 0.96, Jain 0.97, retransmitted 0.087, timeouts 20
+        64 flows: utilization 0.96, Jain 0.96, retransmitted 0.180, timeouts 251
         """;
 
     private const string RenoTable = """
          1 flows: utilization 0.97, Jain 1.00, retransmitted 0.000, timeouts 0
          2 flows: utilization 0.97, Jain 1.00, retransmitted 0.002, timeouts 0
-         4 flows: utilization 0.97, Jain 1.00, retransmitted 0.005, timeouts 0
-         8 flows: utilization 0.97, Jain 0.99, retransmitted 0.019, timeouts 0
+         4 flows: utilization 0.97, Jain 1.00, retransmitted 0.006, timeouts 0
+         8 flows: utilization 0.97, Jain 0.98, retransmitted 0.019, timeouts 0
         16 flows: utilization 0.97, Jain 0.97, retransmitted 0.048, timeouts 0
-        32 flows: utilization 0.97, Jain 0.98, retransmitted 0.103, timeouts 18
-        64 flows: utilization 0.96, Jain 0.98, retransmitted 0.201, timeouts 229
+        32 flows: utilization 0.96, Jain 0.98, retransmitted 0.101, timeouts 19
+        64 flows: utilization 0.97, Jain 0.96, retransmitted 0.199, timeouts 243
         """;
 
     [Theory]
