@@ -17,8 +17,9 @@ public class ZeroCopyAllocationTests
             (TcpSocket client, TcpSocket server) = await net.ConnectAsync();
             byte[] page = GC.AllocateArray<byte>(size, pinned: true);
             Task<long> sink = DrainAsync(server);
-            // Until the pools have all that the largest send buffer needs, in super-segments as small as the rate makes them.
-            for (int i = 0; i < 10; i++)
+
+            // Until the windows have grown as far as they do, and the pools have all that then is on its way, in super-segments as small as the rate makes them.
+            for (int i = 0; i < 40; i++)
             {
                 await Round();
             }
