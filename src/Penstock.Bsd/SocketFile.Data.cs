@@ -78,7 +78,7 @@ internal sealed partial class SocketFile
             do
             {
                 int result = ReceiveStep(vectors, flags, size, ref done);
-                if ((result <= 0 && result != Result.WouldBlock) || ((flags & FlagPeek) != 0 && done > 0 && Connection is { ReceiveEnded: true }))
+                if ((result <= 0 && result != Result.WouldBlock) || (done > 0 && IsOver(socket.Connection, flags, done)))
                 {
                     return done > 0 ? Received((int)done, flags) : result;
                 }
@@ -92,6 +92,10 @@ internal sealed partial class SocketFile
             wait.End();
         }
     }
+
+    /// <summary>Whatever a receive waits for, it stops at the urgent mark, and a peek at the end, which no further byte will move.</summary>
+    private bool IsOver(TcpConnection connection, int flags, long done) =>
+        (flags & FlagPeek) == 0 ? connection.IsMarkAt(0) : connection.ReceiveEnded || connection.IsMarkAt(Math.Max(0, _peekOffset) + (int)done);
 
     /// <summary>A peek moves on what the next one shows, a read moves it back (Linux: sk_peek_offset_fwd, sk_peek_offset_bwd).</summary>
     private int Received(int count, int flags)
@@ -168,7 +172,7 @@ internal sealed partial class SocketFile
     {
         if (_socket is not { } socket)
         {
-            return Result.Fail(Errno.ENOTCONN);
+            return ReceiveUnconnected(flags: 0);
         }
 
         byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);
@@ -230,7 +234,7 @@ internal sealed partial class SocketFile
     {
         if (_socket is not { } socket)
         {
-            return Result.Fail(Errno.EPIPE);
+            return Result.Fail(TakeOwnError() is var left and not Errno.None ? left : Errno.EPIPE);
         }
 
         byte[] buffer = ArrayPool<byte>.Shared.Rent(65536);

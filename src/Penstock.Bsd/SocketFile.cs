@@ -203,6 +203,7 @@ internal sealed partial class SocketFile(NetworkStack stack, Pace pace) : OpenFi
             _listener?.Dispose();
             _listener = null;
             _connecting = _receiveShutdown = false;
+            _peekOffset = -1;
             _bound = _bound is { Port: > 0 } ? _bound : null;
         }
 

@@ -11,7 +11,7 @@ internal static class InfoVariables
     /// <summary>In the order of the words (include/uapi/linux/sock_diag.h).</summary>
     private static readonly string[] s_memory = ["RMEM_ALLOC", "RCVBUF", "WMEM_ALLOC", "SNDBUF", "FWD_ALLOC", "WMEM_QUEUED", "OPTMEM", "BACKLOG", "DROPS"];
 
-    /// <summary>All that <see cref="Find"/> knows when there is a connection.</summary>
+    /// <summary>All that <see cref="Find"/> knows when there is a socket.</summary>
     public static IEnumerable<string> Names => TcpInfoLayout.Places.Select(static place => place.Name).Concat(s_memory.Select(static word => MemoryPrefix + word));
 
     /// <summary>The field's value now; null when there is no such field, or no socket to ask.</summary>

@@ -165,7 +165,7 @@ public sealed partial class NetworkStack
         }
     }
 
-    /// <summary>A snapshot of every connection, listener and TIME-WAIT entry, as <c>ss -ta</c>. Never waits for a connection.</summary>
+    /// <summary>A snapshot of every connection and listener, TIME-WAIT and FIN-WAIT-2 included, as <c>ss -ta</c>. Never waits for a connection.</summary>
     public IReadOnlyList<TcpInfo> GetConnections()
     {
         var all = new List<TcpInfo>();

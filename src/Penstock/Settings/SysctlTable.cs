@@ -42,7 +42,7 @@ internal static class SysctlTable
 
         // Listening.
         Numbers("net.core.somaxconn", "Upper limit of a listener's backlog, connections.", 0, int.MaxValue, s => ref s.SoMaxConn),
-        Numbers(V4 + "tcp_max_syn_backlog", "Requests that a listener keeps while it waits for their ACK.", 0, int.MaxValue, s => ref s.MaxSynBacklog),
+        Numbers(V4 + "tcp_max_syn_backlog", "Without SYN cookies: requests that a listener keeps while it waits for their ACK, of which a quarter stays free. With them its backlog bounds them.", 0, int.MaxValue, s => ref s.MaxSynBacklog),
         Numbers(V4 + "tcp_syncookies", "SYN cookies: 0 never, 1 when too many requests wait, 2 always.", 0, 2, s => ref s.SynCookies),
         Flag(V4 + "tcp_abort_on_overflow", "Resets a connection that finds the accept queue full, instead of letting the client try again.", s => ref s.AbortOnOverflow),
         Numbers(V4 + "tcp_synack_retries", "Times that a SYN-ACK is sent again.", 0, Byte, s => ref s.SynAckRetries),
@@ -110,10 +110,10 @@ internal static class SysctlTable
         Numbers(V4 + "tcp_keepalive_time", "Idle time before the first keepalive probe, seconds.", 1, Seconds, s => ref s.KeepAliveTime),
         Numbers(V4 + "tcp_keepalive_intvl", "Time between keepalive probes, seconds.", 1, Seconds, s => ref s.KeepAliveInterval),
         Numbers(V4 + "tcp_keepalive_probes", "Keepalive probes without an answer before the connection is given up.", 0, Byte, s => ref s.KeepAliveProbes),
-        Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds.", 0, Seconds, s => ref s.FinTimeout),
+        Numbers(V4 + "tcp_fin_timeout", "Time that a closed connection waits for the peer's FIN, seconds; as in Linux three and a half retransmission timeouts at least, and beyond a minute twice what is beyond.", 0, Seconds, s => ref s.FinTimeout),
         Numbers(V4 + "tcp_orphan_retries", "Timeouts before a closed connection is given up, counted in time as those of tcp_retries2; 0 is 8, as in Linux.", 0, Byte, s => ref s.OrphanRetries),
         Numbers(V4 + "tcp_max_orphans", "Closed connections that may still have something to send.", 0, int.MaxValue, s => ref s.MaxOrphans),
-        Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
+        Numbers(V4 + "tcp_max_tw_buckets", "Connections in TIME-WAIT, and closed ones in FIN-WAIT-2.", 0, int.MaxValue, s => ref s.MaxTimeWaitBuckets),
         Flag(V4 + "tcp_rfc1337", "A reset does not end TIME-WAIT (RFC 1337).", s => ref s.Rfc1337),
 
         // Answers and odd segments.
@@ -121,7 +121,7 @@ internal static class SysctlTable
             t => t.Settings.ChallengeAckLimit, (t, v) => t.SetChallengeAckLimit((int)v)),
         Numbers(V4 + "tcp_invalid_ratelimit", "Least time between two ACKs for invalid segments of a connection, milliseconds.", 0, int.MaxValue, s => ref s.InvalidRateLimitMilliseconds),
         Flag(V4 + "tcp_backlog_ack_defer", "Sends one ACK for all that waited in the backlog.", s => ref s.BacklogAckDefer),
-        Flag(V4 + "tcp_stdurg", "The urgent pointer points behind the urgent byte (RFC 1122) instead of at it.", s => ref s.StandardUrgent),
+        Flag(V4 + "tcp_stdurg", "A received urgent pointer points at the urgent byte (RFC 1122) instead of behind it.", s => ref s.StandardUrgent),
 
         // What Linux has no setting for: what a round-trip time is, the backlog of a socket that is in use, and the size of queued buffers.
         Flag(Own + "tcp_rtt_from_arrival", "A round-trip time ends when the ACK arrived, not when it was processed; time in the backlog then counts for nothing.", s => ref s.RttFromArrival),

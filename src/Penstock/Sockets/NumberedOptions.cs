@@ -12,7 +12,7 @@ internal static class NumberedOptions
     public const int LevelIp = 0, LevelSocket = 1, LevelTcp = 6;
 
     /// <summary>Why an option does not take a value; <see cref="Errno.None"/> when it does.</summary>
-    /// <remarks>Of TCP_RTO_MIN_US and TCP_DELACK_MAX_US more than 200 ms, and less than two of Linux's clock ticks, which are a millisecond here.</remarks>
+    /// <remarks>TCP_RTO_MIN_US and TCP_DELACK_MAX_US take no more than 200 ms, and no less than two of Linux's clock ticks, which are a millisecond here.</remarks>
     public static Errno Check(long level, long name, long value) => (level, name, value) switch
     {
         (LevelTcp, 2, not 0 and (< 88 or > 32767)) or (LevelTcp, 4 or 5, < 1 or > 32767) or (LevelTcp, 6 or 7, < 1 or > 127) or (LevelTcp, 18, < 0) or (LevelTcp, 36, < 0 or > 1)

@@ -71,8 +71,8 @@ public sealed partial class TcpSocket
     }
 
     /// <summary>
-    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission, of an open from the start,
-    /// and from the first probe of a window that the peer keeps shut, even while the peer answers.
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT, RFC 5482); zero for the stack's setting. As in Linux it counts from the first retransmission; while a connection is being
+    /// opened, from the start; before a window that the peer keeps shut, from the first probe, even while the peer answers.
     /// </summary>
     public TimeSpan UserTimeout
     {
@@ -132,7 +132,7 @@ public sealed partial class TcpSocket
     }
 
     /// <summary>
-    /// How long the closed socket will wait for the peer's FIN when its own is acknowledged (TCP_LINGER2), at most 120 s. Zero: not at all, the peer is reset; null gives the socket the stack's setting again, and reading
+    /// How long the closed socket will wait for the peer's FIN when its own is acknowledged (TCP_LINGER2), at most 120 s; as in Linux three and a half retransmission timeouts at least, and beyond a minute only twice what is beyond. Zero: not at all, the peer is reset; null gives the socket the stack's setting again, and reading
     /// tells that one then.
     /// </summary>
     public TimeSpan? FinWaitTimeout

@@ -39,7 +39,7 @@ public abstract class TcpSocketOptions
     public TimeSpan? UserTimeout { get; set; }
 
     /// <summary>
-    /// How long a closed socket waits for the peer's FIN when its own is acknowledged (TCP_LINGER2), at most 120 s; zero: not at all, the peer is reset (a negative value in Linux); null: <c>net.ipv4.tcp_fin_timeout</c>.
+    /// How long a closed socket waits for the peer's FIN when its own is acknowledged (TCP_LINGER2), at most 120 s; as in Linux three and a half retransmission timeouts at least, and beyond a minute only twice what is beyond; zero: not at all, the peer is reset (a negative value in Linux); null: <c>net.ipv4.tcp_fin_timeout</c>.
     /// </summary>
     public TimeSpan? FinWaitTimeout { get; set; }
 

@@ -62,7 +62,7 @@ internal struct AckOutcome
     public bool SynAcked;
 
     /// <summary>The segment is newer than the one that said the window last, whether or not it says another: no duplicate.</summary>
-    public bool WindowUpdated;
+    public bool IsNewer;
     public bool CarriesData;
 
     /// <summary>A DSACK came: something of ours arrived twice.</summary>
@@ -116,7 +116,7 @@ internal struct AckOutcome
     public readonly int Delivered => Math.Max(0, NewlyAcked + NewlySacked + DeliveredCorrection + DuplicatesDelivered);
 
     /// <summary>It acknowledges, updates the window or brings data: whatever else, it is no duplicate ACK (RFC 5681 2).</summary>
-    public readonly bool IsNoDuplicate => CarriesData || WindowUpdated || DataAcked || SynAcked;
+    public readonly bool IsNoDuplicate => CarriesData || IsNewer || DataAcked || SynAcked;
 
     public void TakeSackSample(long sentNanos)
     {

@@ -14,7 +14,7 @@ namespace Penstock.Tcp;
 internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress address, ushort port, int backlog) : IAcceptor
 {
     private readonly object _gate = new();
-    private volatile int _backlog = Math.Min(backlog, stack.Tcp.Settings.SoMaxConn);
+    private volatile int _backlog = Bounded(stack, backlog);
     private readonly Queue<TcpConnection> _accepted = new();
     private readonly HashSet<TcpConnection> _embryos = [];
     private WaitQueue _waiters;
@@ -38,7 +38,9 @@ internal sealed class ListenSocket(NetworkStack stack, Worker worker, IpAddress 
     public int Backlog => Held?.Limit ?? _backlog;
 
     /// <summary>Changes <see cref="Backlog"/>, as listen(2) means it: 0 is room for one connection, a negative one the stack's bound.</summary>
-    public void SetBacklog(int connections) => _backlog = (int)Math.Min((uint)connections, (uint)stack.Tcp.Settings.SoMaxConn);
+    public void SetBacklog(int connections) => _backlog = Bounded(stack, connections);
+
+    private static int Bounded(NetworkStack stack, int connections) => (int)Math.Min((uint)connections, (uint)stack.Tcp.Settings.SoMaxConn);
 
     /// <summary>Requests that wait for the application's decision; null when every request is answered at once.</summary>
     public RequestQueue? Held { get; init; }

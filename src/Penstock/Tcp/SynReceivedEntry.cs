@@ -57,11 +57,11 @@ internal sealed class SynReceivedEntry : FlowEntry
 
     public TimerEntry Timer(TcpLayer tcp) => _timer ??= new SynAckTimer(this, tcp);
 
-    public void CancelTimer(Worker worker)
+    public void CancelTimer()
     {
         if (_timer is not null)
         {
-            worker.Timers.Cancel(_timer);
+            Worker!.Timers.Cancel(_timer);
         }
     }
 

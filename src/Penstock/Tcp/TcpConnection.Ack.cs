@@ -182,7 +182,7 @@ internal sealed partial class TcpConnection
         uint window = packet.Window << (State == TcpConnectionState.SynSent || (packet.TcpFlags & TcpFlags.Syn) != 0 ? 0 : _sndWscale);
         if (IsWindowNews(packet, window))
         {
-            outcome.WindowUpdated = true;
+            outcome.IsNewer = true;
             _sndWl1 = packet.Sequence;
             if (_sndWnd != window)
             {

@@ -150,7 +150,13 @@ internal sealed partial class TcpConnection
             return;
         }
 
-        if (State == TcpConnectionState.FinWait2)
+        if (State == TcpConnectionState.FinWait2 && LingerTwoNanos < 0)
+        {
+            // TCP_LINGER2 below 0: what the peer still has to say meets no connection.
+            _stack.Counters.Add(StackCounter.TcpAbortOnLinger);
+            Abort(SocketError.Success);
+        }
+        else if (State == TcpConnectionState.FinWait2)
         {
             StartFinWait2(null);
         }
@@ -203,14 +209,6 @@ internal sealed partial class TcpConnection
         if (!IsOrphan || (packet is not null && HasDataBeyond(packet, _rcvNxt)))
         {
             return false;
-        }
-
-        if (LingerTwoNanos < 0)
-        {
-            // Not at all: what the peer still has to say meets no connection.
-            _stack.Counters.Add(StackCounter.TcpAbortOnLinger);
-            Abort(SocketError.Success);
-            return true;
         }
 
         long time = FinWait2Nanos;

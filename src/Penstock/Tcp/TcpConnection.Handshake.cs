@@ -367,7 +367,9 @@ internal sealed partial class TcpConnection
         SetState(TcpConnectionState.SynReceived);
         if (_retransmitQueue.First is { } syn && !IsInDevice(syn))
         {
-            // It is another segment, sent for the first time: what it takes to be acknowledged measures the path.
+            // It is another segment, sent for the first time: what it takes to be acknowledged measures the path. It grants ECN where both have asked for it (RFC 3168 6.1.1).
+            syn.TcpFlags &= ~ExplicitCongestion.SetupSyn;
+            syn.TcpFlags |= _ecn.IsOn ? TcpFlags.Ece : 0;
             Transmit(syn);
         }
 

@@ -24,9 +24,8 @@ internal sealed partial class TcpConnection
         switch (State)
         {
             case TcpConnectionState.Closed:
-                // It was found before it closed; its answer is that of a connection that does not exist.
-                _tcp.ReplyToUnknown(packet, Worker);
-                packet.Free();
+                // It was found before it closed.
+                _tcp.OnSegmentBehind(Key, packet, Worker);
                 break;
             case TcpConnectionState.SynSent:
                 ProcessInSynSent(packet);

@@ -108,8 +108,9 @@ internal sealed partial class TcpConnection
         if (head.Sequence.Before(_sndUna + (int)_sndWnd))
         {
             // The window is open, only Nagle or a sub-segment window held the data back: send what fits (the sender's silly-window override).
-            int fits = Math.Min((_sndUna + (int)_sndWnd).Since(head.Sequence), mss);
-            if ((head.Length > fits || head.EndSequence.After(head.Sequence + fits)) && !Split(head, fits, mss, inRetransmitQueue: false))
+            int room = (_sndUna + (int)_sndWnd).Since(head.Sequence);
+            int fits = Math.Min(room, mss);
+            if ((head.Length > fits || head.EndSequence.After(head.Sequence + room)) && !Split(head, fits, mss, inRetransmitQueue: false))
             {
                 // A FIN for which there is no more room stays behind too.
                 fits = 0;

@@ -51,13 +51,19 @@ internal sealed partial class TcpConnection
         }
 
         rare.Wanted = Math.Min(rare.ReceiveLowWater, room);
-        return !HasEnoughToRead(rare.Wanted);
+        return !IsWorthReading(rare.Wanted);
     }
+
+    /// <summary>Also what little there is at an urgent byte: a read stops there, whatever it waits for.</summary>
+    private bool IsWorthReading(int wanted) => HasEnoughToRead(wanted) || (_urgentState != UrgentNone && ReadableBytes > 0);
+
+    /// <summary>The urgent byte is so far from the front of what can be read: a receive that has something stops there.</summary>
+    public bool IsMarkAt(int offset) => IsUrgentByte(_copiedSeq + offset);
 
     /// <summary>Data came: wakes a reader, unless it waits for more.</summary>
     private void NotifyIfReadable()
     {
-        if (_rare is not { ReceiveLowWater: > 1 } rare || _finReceived || HasEnoughToRead(Math.Min(rare.ReceiveLowWater, rare.Wanted)))
+        if (_rare is not { ReceiveLowWater: > 1 } rare || _finReceived || IsWorthReading(Math.Min(rare.ReceiveLowWater, rare.Wanted)))
         {
             Notify(SocketEvents.Readable);
         }

@@ -304,7 +304,7 @@ internal sealed partial class TcpConnection
         }
 
         _backoff--;
-        _rtoNanos = Math.Min((Rtt.HasSample ? Rtt.RtoNanos : InitialRtoNanos) << _backoff, MaximumRtoNanos);
+        _rtoNanos = Math.Min((Rtt.HasSample ? Rtt.RtoNanos : InitialRtoNanos) << Math.Min(_backoff, 16), MaximumRtoNanos);
         long now = Now;
         if (head.SentNanos + _rtoNanos > now)
         {

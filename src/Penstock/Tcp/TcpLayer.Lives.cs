@@ -165,6 +165,12 @@ internal sealed partial class TcpLayer
                 connection.Abort(SocketError.ConnectionAborted);
                 connection.Release();
             }
+            else if (entry is TimeWaitEntry { IsFinWait2: true } waiting)
+            {
+                _stack.Counters.Add(StackCounter.TcpOutRsts);
+                SendBare(new BareSegment { Key = waiting.Key, Flags = TcpFlags.RstAck, Sequence = waiting.SndNxt, Acknowledgment = waiting.RcvNxt });
+                EndTimeWait(waiting);
+            }
         }
     }
 
@@ -188,8 +194,8 @@ internal sealed partial class TcpLayer
         await WaitForReleasesAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Connections in the table that are not just waiting out TIME-WAIT or a handshake.</summary>
-    public int LiveConnections => Flows.Snapshot().Count(e => e is TcpConnection);
+    /// <summary>Connections in the table that are not just waiting out TIME-WAIT or a handshake; those that wait for the peer's FIN too, closed or not.</summary>
+    public int LiveConnections => Flows.Snapshot().Count(e => e is TcpConnection or TimeWaitEntry { IsFinWait2: true });
 
     private void CheckDrained()
     {

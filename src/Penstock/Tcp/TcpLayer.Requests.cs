@@ -223,8 +223,8 @@ internal sealed partial class TcpLayer
             if (MayAnswer(request, now))
             {
                 SendSynAckAgain(request, now);
-                worker.Timers.Cancel(request.Timer(this));
-                worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Timeouts));
+                request.Worker!.Timers.Cancel(request.Timer(this));
+                request.Worker.Arm(request.Timer(this), now + SynAckTimeoutNanos(request.Timeouts));
             }
 
             packet.Free();
@@ -340,7 +340,7 @@ internal sealed partial class TcpLayer
             return;
         }
 
-        request.CancelTimer(worker);
+        request.CancelTimer();
         if (!request.IsCookie)
         {
             listener.RemoveRequest();
@@ -478,7 +478,7 @@ internal sealed partial class TcpLayer
         }
 
         request.Listener.RemoveRequest();
-        request.CancelTimer(request.Worker!);
+        request.CancelTimer();
         request.Held?.Fail(error);
         return true;
     }

@@ -94,14 +94,35 @@ internal sealed partial class TcpLayer
         {
             Interlocked.Decrement(ref _timeWaits);
             entry.Worker.Timers.Cancel(entry.Timer(this));
+            CheckDrained();
         }
+    }
+
+    /// <summary>TIME-WAIT begins anew. The timer is the entry's own worker's, whichever the segment came in by.</summary>
+    private void Renew(TimeWaitEntry entry)
+    {
+        entry.Worker.Timers.Cancel(entry.Timer(this));
+        entry.Worker.Arm(entry.Timer(this), entry.Worker.NowNanos + TimeWaitNanos);
+    }
+
+    /// <summary>A segment for a connection that has ended meanwhile: of the entry that it may have left, or of nobody. Takes the packet over.</summary>
+    internal void OnSegmentBehind(in FlowKey key, PacketBuffer packet, Worker worker)
+    {
+        if (Flows.Find(key) is TimeWaitEntry entry)
+        {
+            OnTimeWaitSegment(entry, packet, worker);
+            return;
+        }
+
+        ReplyToUnknown(packet, worker);
+        packet.Free();
     }
 
     private void OnTimeWaitSegment(TimeWaitEntry entry, PacketBuffer packet, Worker worker)
     {
         long now = worker.NowNanos;
         TcpFlags flags = packet.TcpFlags;
-        bool old = entry.TimestampsOk && packet.Options.HasTimestamps && (int)(entry.TsRecent - packet.Options.TsVal) > 0;
+        bool old = entry.TimestampsOk && packet.Options.HasTimestamps && entry.TsRecent != 0 && (int)(entry.TsRecent - packet.Options.TsVal) > 0;
         if (entry.IsFinWait2)
         {
             OnFinWait2Segment(entry, packet, old, worker);
@@ -148,8 +169,7 @@ internal sealed partial class TcpLayer
         if (!isReset && (isInWindow || old || (flags & TcpFlags.Ack) != 0))
         {
             // The peer is still there, and may not have heard our last ACK: the wait begins anew (RFC 9293 3.10.7.4, eighth, for its FIN; Linux for any segment but a SYN, which may be of a new connection).
-            worker.Timers.Cancel(entry.Timer(this));
-            worker.Arm(entry.Timer(this), now + TimeWaitNanos);
+            Renew(entry);
         }
 
         if (!isReset && !isInWindow)
@@ -197,9 +217,9 @@ internal sealed partial class TcpLayer
                 entry.TsRecentNanos = worker.NowNanos;
             }
 
-            worker.Timers.Cancel(entry.Timer(this));
-            worker.Arm(entry.Timer(this), worker.NowNanos + TimeWaitNanos);
+            Renew(entry);
             SendTimeWaitAck(entry, worker.NowNanos);
+            CheckDrained();
         }
     }
 

@@ -63,7 +63,7 @@ internal static class CounterInstruments
         new(StackCounter.TcpDeferAcceptDrop, "penstock.tcp.requests.deferred", Segment, "ACKs that ended a handshake and were dropped because the listener waits for data."),
         new(StackCounter.TcpReqQFullDoCookies, "penstock.tcp.listen.syn_queue_full.cookies", Request, "Requests answered with a cookie because too many waited."),
         new(StackCounter.TcpRequestsRefused, "penstock.tcp.listen.refused", Request, "Requests that the application refused."),
-        new(StackCounter.TimeWaited, "penstock.tcp.time_wait.entered", Connection, "Connections that entered TIME-WAIT."),
+        new(StackCounter.TimeWaited, "penstock.tcp.time_wait.entered", Connection, "Connections that entered TIME-WAIT, or FIN-WAIT-2 when closed."),
         new(StackCounter.TimeWaitRecycled, "penstock.tcp.time_wait.recycled", Connection, "TIME-WAIT entries that a new connection took over."),
         new(StackCounter.TcpTimeWaitOverflow, "penstock.tcp.time_wait.overflows", Connection, "TIME-WAIT entries not made because there were too many."),
         new(StackCounter.PawsEstab, "penstock.tcp.paws.established", Segment, "Segments of a connection dropped by PAWS (RFC 7323)."),

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Penstock.Tcp;
 using Penstock.Wire;
 
 namespace Penstock.Tests.Rfc9293;
@@ -6,6 +7,49 @@ namespace Penstock.Tests.Rfc9293;
 /// <summary>RFC 9293 3.6: how connections end; TIME-WAIT with RFC 1337 and RFC 6191.</summary>
 public class ClosingTests
 {
+    [Fact]
+    public void A_FIN_that_waited_behind_the_ACK_of_ours_finds_the_entry_that_took_the_place_of_the_connection()
+    {
+        using var peer = new RawPeer();
+        peer.Accepted(RawPeer.SynOptions(timestamp: 1000));
+        TcpConnection connection = peer.Connection;
+        peer.Socket.Dispose();
+        peer.Expect(TcpFlags.FinAck, 1, 1);
+        connection.Own();
+
+        // Other timestamps: they are not merged in the backlog.
+        peer.TimestampValue = 1001;
+        peer.Send(TcpFlags.Ack, 1, 2);
+        peer.TimestampValue = 1002;
+        peer.Send(TcpFlags.FinAck, 1, 2);
+        connection.Release();
+        peer.Expect(TcpFlags.Ack, 2, 2);
+        peer.ExpectNothing(1000);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_stack_that_ends_waits_for_the_FIN_of_peers_and_resets_those_that_send_none(bool finishes)
+    {
+        using var peer = new RawPeer(closeTimeout: TimeSpan.FromSeconds(5));
+        peer.Accepted();
+        peer.Socket.Dispose();
+        peer.Expect(TcpFlags.FinAck, 1, 1);
+        peer.Send(TcpFlags.Ack, 1, 2);
+        Task ending = peer.Stack.DisposeAsync().AsTask();
+        peer.Wait(100);
+        Assert.False(ending.IsCompleted);
+        if (finishes)
+        {
+            peer.Send(TcpFlags.FinAck, 1, 2);
+        }
+
+        peer.Wait(finishes ? 10 : 10_000);
+        Assert.Equal(finishes ? 0 : 1, peer.Stack.GetCounter(StackCounter.TcpOutRsts));
+        Assert.True(ending.IsCompleted);
+    }
+
     [Fact]
     public void Our_close_first_passes_FIN_WAIT_1_and_2_to_TIME_WAIT()
     {

@@ -32,9 +32,15 @@ internal sealed class RawPeer : IDisposable
     private readonly byte[] _packet = new byte[65535];
 
     public RawPeer(int mtu = 1500, ulong seed = 1, params (string Name, string Value)[] settings)
+        : this(TimeSpan.Zero, mtu, seed, settings)
+    {
+    }
+
+    /// <summary>A stack that waits so long for its connections when it ends.</summary>
+    public RawPeer(TimeSpan closeTimeout, int mtu = 1500, ulong seed = 1, params (string Name, string Value)[] settings)
     {
         Link = new PacketLink(new PacketLinkOptions { Mtu = mtu });
-        Stack = new NetworkStack(new NetworkStackOptions { Name = "raw", Driver = Time, Seed = seed, CloseTimeout = TimeSpan.Zero });
+        Stack = new NetworkStack(new NetworkStackOptions { Name = "raw", Driver = Time, Seed = seed, CloseTimeout = closeTimeout });
         Stack.AddInterface(Link, InterfaceAddress.Parse("10.0.0.1/24"), InterfaceAddress.Parse("10.0.0.7/24"));
         foreach ((string name, string value) in settings)
         {
