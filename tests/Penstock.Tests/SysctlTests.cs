@@ -76,7 +76,7 @@ public sealed class SysctlTests : IAsyncDisposable
         { "net.ipv4.tcp_max_orphans", "65536", "0", "-1" },
         { "net.ipv4.tcp_max_tw_buckets", "65536", "0", "-1" },
         { "net.ipv4.tcp_rfc1337", "0", "1", "2" },
-        { "net.ipv4.tcp_challenge_ack_limit", "1000", "2147483647", "-1" },
+        { "net.ipv4.tcp_challenge_ack_limit", "2147483647", "1000", "-1" },
         { "net.ipv4.tcp_invalid_ratelimit", "500", "0", "-1" },
         { "net.ipv4.tcp_comp_sack_nr", "44", "0", "256" },
         { "net.ipv4.tcp_comp_sack_delay_ns", "1000000", "0", "-1" },

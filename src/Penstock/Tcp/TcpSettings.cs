@@ -125,7 +125,7 @@ internal sealed class TcpSettings
     public int PingPongThreshold = 1;
 
     /// <summary>net.ipv4.tcp_challenge_ack_limit: challenge ACKs a second for the whole stack.</summary>
-    public int ChallengeAckLimit = 1000;
+    public int ChallengeAckLimit = int.MaxValue;
 
     /// <summary>net.ipv4.tcp_invalid_ratelimit, milliseconds between ACKs for invalid segments of one connection.</summary>
     public int InvalidRateLimitMilliseconds = 500;
